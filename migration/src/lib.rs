@@ -1,0 +1,29 @@
+//! The schema changes that Backstitch applies, in order.
+//!
+//! Migrations are history: they spell out their SQL and import neither the entities nor the worker, which move on.
+
+use sea_orm_migration::prelude::*;
+
+pub use sea_orm_migration::MigratorTrait;
+
+mod m20251104_000001_journal;
+mod m20251104_000002_intelligence_core;
+mod run_sql;
+
+/// The ordered list of schema changes.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20251104_000001_journal::Migration),
+            Box::new(m20251104_000002_intelligence_core::Migration),
+        ]
+    }
+
+    /// A table of Backstitch's own, because the application may keep its migrations in SeaORM's default one.
+    fn migration_table_name() -> DynIden {
+        "backstitch_migrations".into_iden()
+    }
+}

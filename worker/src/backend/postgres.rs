@@ -1,0 +1,126 @@
+//! PostgreSQL's side of the seam.
+
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr};
+
+use super::{Durability, statement};
+
+/// `query_canceled`: a statement ran into `statement_timeout`.
+pub(super) const QUERY_CANCELED: &str = "57014";
+
+/// Serialises the start of runs and the change of the schema; released with the transaction, so it works through a
+/// pooler. The number spells "backstit".
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7089060205892233588)";
+
+pub(super) const NOW: &str = "CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
+
+pub(super) const COLUMNS: &str = r#"SELECT CAST(a.attname AS TEXT) AS "name" FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(quote_ident($1)) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"#;
+
+pub(super) const REFERENCES: &str = r#"SELECT DISTINCT CAST(c.conrelid::regclass AS TEXT) AS "child",
+        CAST(a.attname AS TEXT) AS "child_column"
+    FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+    WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident($1)) AND c.conrelid <> c.confrelid"#;
+
+/// What a digest's text form depends on, pinned; `true`: for this transaction alone.
+macro_rules! pinned {
+    () => {
+        "set_config('DateStyle', 'ISO, YMD', true), set_config('TimeZone', 'UTC', true), \
+         set_config('extra_float_digits', '1', true), set_config('bytea_output', 'hex', true), \
+         set_config('IntervalStyle', 'postgres', true)"
+    };
+}
+
+/// The limits of a reading transaction.
+pub(super) const READ_SETTINGS: &str = concat!(
+    "SELECT set_config('statement_timeout', '60s', true), \
+     set_config('idle_in_transaction_session_timeout', '60s', true), ",
+    pinned!()
+);
+
+/// The limits of a writing transaction: a statement, a wait for a lock, and a silence of ours are all bounded.
+pub(super) fn transaction_settings(durability: Durability) -> &'static str {
+    const SYNCED: &str = concat!(
+        "SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '5s', true), \
+         set_config('idle_in_transaction_session_timeout', '60s', true), ",
+        pinned!()
+    );
+    const RELAXED: &str = concat!(
+        "SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '5s', true), \
+         set_config('idle_in_transaction_session_timeout', '60s', true), \
+         set_config('synchronous_commit', 'off', true), ",
+        pinned!()
+    );
+    match durability {
+        Durability::Synced => SYNCED,
+        Durability::Relaxed => RELAXED,
+    }
+}
+
+pub(super) fn configure(options: &mut ConnectOptions) {
+    options.map_sqlx_postgres_opts(|options| options.application_name("backstitch"));
+}
+
+/// The system identifier may be forbidden to the role; the oid alone still tells a restored database.
+pub(super) async fn identity(connection: &DatabaseConnection) -> Result<String, DbErr> {
+    let oid = r#"SELECT CAST(d.oid AS TEXT) AS "oid",
+        has_function_privilege('pg_control_system()', 'EXECUTE') AS "allowed"
+        FROM pg_database d WHERE d.datname = current_database()"#;
+    let row = connection
+        .query_one_raw(statement(connection, oid, []))
+        .await?
+        .ok_or(DbErr::RecordNotFound("the current database".into()))?;
+    let oid: String = row.try_get("", "oid")?;
+    let cluster = if row.try_get("", "allowed")? {
+        let system =
+            r#"SELECT CAST(system_identifier AS TEXT) AS "system" FROM pg_control_system()"#;
+        match connection
+            .query_one_raw(statement(connection, system, []))
+            .await?
+        {
+            Some(row) => row.try_get("", "system")?,
+            None => String::from("unknown"),
+        }
+    } else {
+        String::from("unknown")
+    };
+    Ok(format!("postgres cluster {cluster} database {oid}"))
+}
+
+pub(super) fn millis(column: &str) -> String {
+    format!(
+        "CASE WHEN isfinite({column}) THEN CAST(extract(epoch FROM {column}) * 1000 AS BIGINT) END"
+    )
+}
+
+/// 64 bits over the row's text form. The C collation keeps a nondeterministic one from folding bytes together.
+pub(super) fn image(columns: &[String]) -> String {
+    format!(
+        "hashtextextended(CAST(ROW({}) AS TEXT) COLLATE \"C\", 0)",
+        columns.join(", ")
+    )
+}
+
+/// Classes and codes after which the same transaction may succeed: lost connections, conflicts, lack of resources,
+/// a server that starts, stops or has become a replica, and the limits that we set ourselves.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+pub(super) fn is_transient(code: &str) -> bool {
+    matches!(
+        code,
+        "40001" | "40P01" | "55P03" | "25006" | "25P03" | QUERY_CANCELED
+    ) || code.starts_with("08")
+        || code.starts_with("53")
+        || code.starts_with("57P")
+}
+
+pub(super) fn connect_hint(code: &str) -> Option<&'static str> {
+    match code {
+        "28P01" | "28000" => {
+            Some("check user and password (in the URL, in PGPASSWORD or in ~/.pgpass)")
+        }
+        "3D000" => {
+            Some("create it first, or check the name at the end of the URL and its spelling")
+        }
+        "42501" => Some("the role lacks the right to connect"),
+        _ => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! SQLite's side of the seam.
+
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr};
+
+use super::statement;
+
+pub(super) const NOW: &str = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
+
+pub(super) const COLUMNS: &str = r#"SELECT "name" FROM pragma_table_info($1) ORDER BY "cid""#;
+
+pub(super) const REFERENCES: &str = r#"SELECT DISTINCT '"' || replace(m."name", '"', '""') || '"' AS "child",
+        f."from" AS "child_column"
+    FROM sqlite_master m JOIN pragma_foreign_key_list(m."name") f
+    WHERE m."type" = 'table' AND f."table" = $1 AND m."name" <> $1"#;
+
+/// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
+/// timeout bounds the wait for another process.
+pub(super) fn configure(options: &mut ConnectOptions) {
+    options.map_sqlx_sqlite_opts(|options| {
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(30))
+            .foreign_keys(true)
+    });
+}
+
+/// A database in memory is nobody else's; a file is told from its copies by device and inode, which a rename keeps.
+pub(super) async fn identity(connection: &DatabaseConnection) -> Result<String, DbErr> {
+    let file = "SELECT \"file\" FROM pragma_database_list WHERE \"name\" = 'main'";
+    let row = connection
+        .query_one_raw(statement(connection, file, []))
+        .await?
+        .ok_or(DbErr::RecordNotFound("the main database".into()))?;
+    let file: String = row.try_get("", "file")?;
+    match std::fs::metadata(&file) {
+        Ok(metadata) => Ok(format!("sqlite file {}:{}", metadata.dev(), metadata.ino())),
+        Err(_) => Ok("sqlite memory".into()),
+    }
+}
+
+/// Text in any ISO 8601 form, or Prisma's integers (milliseconds since 1970).
+pub(super) fn millis(column: &str) -> String {
+    format!(
+        "CASE typeof({column}) WHEN 'integer' THEN {column} \
+         ELSE CAST(round((julianday({column}) - 2440587.5) * 86400000) AS INTEGER) END"
+    )
+}
+
+pub(super) fn image(columns: &[String]) -> String {
+    let quoted: Vec<_> = columns
+        .iter()
+        .map(|column| format!("quote({column})"))
+        .collect();
+    quoted.join(" || ',' || ")
+}
+
+/// The first 8 bytes of BLAKE3 over the row's picture.
+pub(super) fn digest(image: &str) -> u64 {
+    let hash = blake3::hash(image.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Another connection holds the lock (5, 6), the disk is full (13), and their extended codes.
+/// <https://www.sqlite.org/rescode.html>
+pub(super) fn is_transient(code: &str) -> bool {
+    primary(code).is_some_and(|code| matches!(code, 5 | 6 | 13))
+}
+
+pub(super) fn connect_hint(code: &str) -> Option<&'static str> {
+    match primary(code)? {
+        8 => Some("the file or its folder is read-only: mend its rights, or work on a copy"),
+        14 => Some("check the path; add ?mode=rwc to make a new file where there is none"),
+        26 => Some("the file is not an SQLite database: check the path"),
+        _ => None,
+    }
+}
+
+/// The primary result code of an extended one; none for PostgreSQL's codes, which have five characters.
+fn primary(code: &str) -> Option<u32> {
+    let code = (code.len() < 5).then_some(code)?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}

@@ -1,0 +1,106 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand};
+
+/// Runs data migrations that can be killed at any moment, and taken back.
+#[derive(Debug, Parser)]
+#[command(version, after_help = worker::error::EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the plan: go on with the open run, or start one.
+    ///
+    /// Example: `worker run --database-url postgres://app@db.example.com/app --migrate`
+    ///
+    /// Changes data: yes. Safe to repeat: yes; a crash costs nothing, the same command goes on where the journal ends.
+    #[command(after_help = worker::error::EXIT_CODES)]
+    Run(RunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The database: postgres://user@host/database or sqlite://file. A password belongs in PGPASSWORD or ~/.pgpass.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite://backstitch.db?mode=rwc"
+    )]
+    pub(crate) database_url: String,
+
+    /// Make a source database of made-up data first, then migrate, run and validate it.
+    #[arg(long)]
+    pub(crate) demo: bool,
+
+    /// Apply a pending schema first.
+    #[arg(long)]
+    pub(crate) migrate: bool,
+
+    /// The instant that the run stands for [default: the database's clock when the run starts].
+    #[arg(long, value_name = "RFC3339", value_parser = instant)]
+    pub(crate) as_of: Option<DateTime<Utc>>,
+
+    /// How many days before --as-of the sources are taken from [default: 90].
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) window_days: Option<u32>,
+
+    /// Work on this unit alone; may be repeated. The run stays open until all its units are complete.
+    #[arg(long = "unit", value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+
+    /// A log file with agent executions (NDJSON, or .gz of it); may be repeated, earlier ones win.
+    #[arg(long = "agent-logs", value_name = "PATH")]
+    pub(crate) agent_logs: Vec<PathBuf>,
+
+    /// Partitions worked on at once [default: 2 on PostgreSQL, 1 on SQLite].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: Option<u16>,
+
+    /// Source rows a batch.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub(crate) batch_rows: u32,
+
+    /// Partitions that each unit's source is cut into.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) partitions: u32,
+
+    /// The share of bad rows that a unit tolerates, never under 10 rows: 0.1% or 0.001 [default: 0.1%].
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) max_bad: Option<f64>,
+
+    /// Go on with a run that began in another database: this one is a restored or copied one.
+    #[arg(long)]
+    pub(crate) adopt_database: bool,
+
+    /// Print the result as one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let instant = DateTime::parse_from_rfc3339(text)
+        .map_err(|error| format!("{error}; write it like 2025-11-04T00:00:00Z"))?;
+    if instant.timestamp() < 0 || instant.timestamp() >= 253_402_300_800 {
+        return Err("it must lie between 1970 and 9999".into());
+    }
+    Ok(instant.to_utc())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.strip_suffix('%') {
+        Some(percent) => (percent, 100.0),
+        None => (text, 1.0),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&(number / scale)) => Ok(number / scale),
+        _ => Err("it must be a share such as 0.1% or 0.001, from 0 to 100%".into()),
+    }
+}

@@ -1,0 +1,203 @@
+//! `worker run`: from the command line to the library and back.
+
+pub(crate) mod args;
+mod progress;
+mod signals;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use self::args::RunArgs;
+use self::progress::Progress;
+use worker::backend::{Database, Dialect};
+use worker::core::event::Input;
+use worker::demo::{self, DemoError};
+use worker::engine::{self, Ending, Options};
+use worker::error::{Error, exit};
+use worker::shutdown::Shutdown;
+use worker::{inputs, report, runs, schema, status, time, units, validate};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Outcome {
+    ending: &'static str,
+    resumed: bool,
+    #[serde(flatten)]
+    run: status::Run,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation: Option<validate::Report>,
+}
+
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let database = connect(&args).await?;
+    let mut options = options(&args, database.dialect());
+    if args.demo {
+        let made = make_demo(&database).await?;
+        options.as_of.get_or_insert(made);
+    }
+    let opened_before = prepare(&database, &args).await?;
+    let plan = Arc::new(units::phase5(opened_before));
+    let worker = short_id();
+    let opened = engine::open(&database, &plan, &options, &worker).await?;
+    announce(&opened, &args)?;
+
+    let shutdown = Shutdown::default();
+    let signal = signals::listen(shutdown.clone())?;
+    let progress = Progress::start(database.clone(), opened.run.clone());
+    let ending = engine::work(&database, &plan, &opened, &options, &worker, &shutdown).await;
+    progress.stop().await;
+    let ending = ending?;
+
+    let run = status::load(database.connection(), &opened.run).await?;
+    let validation = match (&ending, args.demo) {
+        (Ending::Completed, true) => Some(validate::validate(&database, &plan).await?),
+        _ => None,
+    };
+    let has_failed = validation
+        .as_ref()
+        .is_some_and(validate::Report::has_errors);
+    let outcome = Outcome {
+        ending: match ending {
+            Ending::Completed => "completed",
+            Ending::UnitsLeft(_) => "units left",
+            Ending::Interrupted => "interrupted",
+        },
+        resumed: opened.resumed,
+        run,
+        validation,
+    };
+    let mut out = anstream::stdout();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&outcome)?)?;
+    } else {
+        write!(out, "{}", text(&outcome, &ending))?;
+    }
+    if ending == Ending::Interrupted {
+        writeln!(
+            anstream::stderr(),
+            "interrupted: progress saved; run the same command to go on"
+        )?;
+        return Ok(signal.exit_code());
+    }
+    Ok(if has_failed { exit::FAILED } else { exit::DONE })
+}
+
+async fn connect(args: &RunArgs) -> Result<Database, Error> {
+    // Each worker reads on one connection and writes on another; progress and planning have theirs.
+    let workers = u32::from(args.workers.unwrap_or(2));
+    Database::connect(&args.database_url, 2 * workers + 3).await
+}
+
+fn options(args: &RunArgs, dialect: Dialect) -> Options {
+    let workers = match (args.workers, dialect) {
+        (Some(workers), _) => workers,
+        (None, Dialect::Postgres) => 2,
+        (None, Dialect::Sqlite) => 1,
+    };
+    Options {
+        workers: usize::from(workers),
+        partitions: args.partitions,
+        batch_rows: args.batch_rows,
+        units: args.units.clone(),
+        as_of: args.as_of.map(|as_of| as_of.timestamp_millis()),
+        window_days: args.window_days,
+        max_bad: args.max_bad,
+        adopt_database: args.adopt_database,
+    }
+}
+
+/// Makes the demo's source, or finds it made; gives the instant that is its present.
+async fn make_demo(database: &Database) -> Result<i64, Error> {
+    let size = demo::Size::default();
+    let _ = writeln!(anstream::stderr(), "making a demo source: {size}");
+    match demo::create(database.connection(), &size, |_| ()).await {
+        Ok(_) => Ok(size.as_of.timestamp_millis()),
+        Err(DemoError::Database(source)) => Err(Error::Database {
+            doing: "making the demo source".into(),
+            source,
+        }),
+        Err(error @ DemoError::Overtaken) => Err(Error::Transient(error.to_string())),
+        Err(error) => Err(Error::Refused(error.to_string())),
+    }
+}
+
+/// Checks source and schema, and gives the files that the run reads: the open run's, or those named for a new one.
+async fn prepare(database: &Database, args: &RunArgs) -> Result<Vec<Input>, Error> {
+    let plan = Arc::new(units::phase5(Vec::new()));
+    schema::check_source(database, &plan).await?;
+    if args.migrate || args.demo {
+        for applied in schema::up(database).await? {
+            let _ = writeln!(anstream::stderr(), "applied schema change {applied}");
+        }
+    } else {
+        schema::check_applied(database).await?;
+    }
+    match runs::unfinished(database.connection()).await? {
+        Some((run, state)) => {
+            inputs::check(&run, &state.started.inputs, &args.agent_logs)?;
+            Ok(state.started.inputs)
+        }
+        None => inputs::pin(&args.agent_logs),
+    }
+}
+
+fn announce(opened: &engine::Opened, args: &RunArgs) -> std::io::Result<()> {
+    let started = &opened.state.started;
+    let verb = if opened.resumed {
+        "going on with"
+    } else {
+        "starting"
+    };
+    let units = match args.units.is_empty() {
+        true => String::new(),
+        false => format!(", units {}", args.units.join(", ")),
+    };
+    writeln!(
+        anstream::stderr(),
+        "{verb} run {} as of {}, window {} days{units}",
+        opened.run,
+        time::show(started.as_of),
+        started.window_days
+    )
+}
+
+fn text(outcome: &Outcome, ending: &Ending) -> String {
+    let run = &outcome.run;
+    let mut text = report::units(run);
+    text.push('\n');
+    if let Some(validation) = &outcome.validation {
+        text.push('\n');
+        text.push_str(&report::validation(validation));
+        text.push('\n');
+    }
+    let written: i64 = run.units.iter().map(|unit| unit.written).sum();
+    let line = match ending {
+        Ending::Completed if written == 0 => format!(
+            "run {} is complete: the source has gained nothing that was not already there",
+            run.run
+        ),
+        Ending::Completed => format!(
+            "run {} is complete: {} rows written, each with its entry in the journal",
+            run.run,
+            report::number(written)
+        ),
+        Ending::UnitsLeft(left) => format!(
+            "run {} stays open, these units are left: {}",
+            run.run,
+            left.join(", ")
+        ),
+        Ending::Interrupted => format!("run {} stays open", run.run),
+    };
+    text.push('\n');
+    text.push_str(&line);
+    text.push('\n');
+    text
+}
+
+/// A worker's name in the journal: short, and unlike all others'.
+fn short_id() -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("w-{}", &id[..12])
+}

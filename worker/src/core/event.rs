@@ -1,0 +1,329 @@
+//! The events: what can be said in the journal, in the past tense, and how it is stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Destination, UnitPin};
+
+/// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.
+///
+/// - 1: the first.
+pub const FORMAT: i32 = 1;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "payload")]
+pub enum Event {
+    /// A run began; holds everything that a resume depends on. Stream `run`.
+    RunStarted(RunStarted),
+    /// The run goes on in another database on somebody's word (a restore, a copy). Stream `run`.
+    DatabaseAdopted {
+        /// The identity until now.
+        from: String,
+        /// The identity from now on.
+        to: String,
+    },
+    /// A key range of one section of a unit's source is to be worked through. Stream `run`.
+    PartitionPlanned(PartitionPlanned),
+    /// A unit met more bad rows than its budget allows; what it committed stays. Stream `run`.
+    UnitStopped {
+        /// The unit.
+        unit: String,
+        /// Source rows read since the unit was started or reopened.
+        read: i64,
+        /// Bad rows among them.
+        quarantined: i64,
+        /// The bad rows that were allowed.
+        allowed: i64,
+    },
+    /// Somebody ran the command again after a stop: the budget counts anew. Stream `run`.
+    UnitReopened {
+        /// The unit.
+        unit: String,
+        /// The share of bad rows that the run tolerates from here on.
+        max_bad: f64,
+    },
+    /// A catch-up pass found nothing left over. Stream `run`.
+    UnitCompleted(UnitCompleted),
+    /// Every unit of the plan is complete. Stream `run`.
+    RunCompleted {
+        /// Rows written by the whole run.
+        written: i64,
+        /// Bad rows set aside by the whole run.
+        quarantined: i64,
+    },
+    /// A rollback began; from here on no batch of these units may commit. Stream `run`.
+    UndoStarted {
+        /// The units, in the order in which they are undone.
+        units: Vec<String>,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// Every batch of these units is undone. Stream `run`.
+    UndoCompleted {
+        /// The units.
+        units: Vec<String>,
+        /// Rows removed, or put back to their value before.
+        removed: i64,
+        /// Rows left alone because they were edited since, or because others refer to them.
+        kept: i64,
+        /// Rows that were not there any more.
+        gone: i64,
+    },
+    /// A bad row was set aside. A partition's stream, ahead of its batch, in the same transaction.
+    RowQuarantined {
+        /// The unit.
+        unit: String,
+        /// The source row's key; never its values.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A batch was written, together with this event. A partition's stream.
+    BatchCommitted(BatchCommitted),
+    /// A batch was undone, together with this event. A partition's stream.
+    BatchUndone(BatchUndone),
+    /// A worker process began to work on the run. A worker's stream.
+    WorkerStarted {
+        /// The version of the program.
+        release: String,
+        /// The process id.
+        process: u32,
+        /// How many partitions it works on at once.
+        workers: usize,
+    },
+    /// The worker reads fewer rows at a time from now on. A worker's stream.
+    BatchResized {
+        /// The unit.
+        unit: String,
+        /// Rows a batch until now.
+        from: u32,
+        /// Rows a batch from now on.
+        to: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A worker process ended in order; a start without a stop was a crash. A worker's stream.
+    WorkerStopped {
+        /// Why it ended.
+        reason: String,
+    },
+}
+
+/// Everything that a resume depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The plan's fingerprint.
+    pub plan: String,
+    /// What each unit was at the time, in the plan's order.
+    pub units: Vec<UnitPin>,
+    /// The instant that the run stands for, milliseconds since 1970, UTC.
+    pub as_of: i64,
+    /// How many days before `as_of` the sources are taken from.
+    pub window_days: u32,
+    /// The share of bad rows that is tolerated, 0 to 1.
+    pub max_bad: f64,
+    /// Files that units read, with their digests.
+    pub inputs: Vec<Input>,
+    /// The database's identity.
+    pub database: String,
+}
+
+/// A file that a unit reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its absolute path.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes, in hexadecimal.
+    pub digest: String,
+}
+
+/// A key range to be worked through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionPlanned {
+    /// The unit.
+    pub unit: String,
+    /// The pass over the source, from 1; passes from 2 catch up.
+    pub pass: i32,
+    /// The section of the unit's source, from 0; sections are worked through in order.
+    pub section: i32,
+    /// The part of the section, from 0.
+    pub part: i32,
+    /// The lower end, excluded; none: from the start.
+    pub lower: Option<String>,
+    /// The upper end, included; none: to the end.
+    pub upper: Option<String>,
+    /// Source rows expected; for progress only.
+    pub estimate: i64,
+}
+
+impl PartitionPlanned {
+    /// The partition's stream.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        format!("{}/{}.{}.{}", self.unit, self.pass, self.section, self.part)
+    }
+}
+
+/// A batch, as it was committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchCommitted {
+    /// The unit.
+    pub unit: String,
+    /// The cursor before: the last source row accounted for by then.
+    pub from: Option<Cursor>,
+    /// The cursor after.
+    pub to: Option<Cursor>,
+    /// Whether the partition's range is exhausted.
+    pub last: bool,
+    /// Source rows read: the sum of the three below.
+    pub read: i64,
+    /// Rows written.
+    pub written: i64,
+    /// Source rows that needed nothing, by reason.
+    pub skipped: BTreeMap<String, i64>,
+    /// Bad rows; their events are the ones just before this.
+    pub quarantined: i64,
+    /// BLAKE3 over the packed provenance, where rows were written.
+    pub provenance: Option<String>,
+}
+
+impl BatchCommitted {
+    /// Source rows that needed nothing.
+    #[must_use]
+    pub fn skips(&self) -> i64 {
+        self.skipped.values().sum()
+    }
+}
+
+/// A batch, as it was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchUndone {
+    /// The unit.
+    pub unit: String,
+    /// The seq of the batch in this stream.
+    pub batch: i64,
+    /// Rows removed, or put back to their value before.
+    pub removed: i64,
+    /// Rows left alone.
+    pub kept: Vec<Kept>,
+    /// Rows that were not there any more.
+    pub gone: i64,
+}
+
+/// A row that an undo left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The row's key in the destination.
+    pub key: String,
+    /// Why it was left alone.
+    pub why: String,
+}
+
+/// A unit's closing balance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitCompleted {
+    /// The unit.
+    pub unit: String,
+    /// How many passes it took.
+    pub passes: i32,
+    /// Rows written.
+    pub written: i64,
+    /// Bad rows set aside.
+    pub quarantined: i64,
+    /// The last hash of each of its partitions' streams: ties them to the run's chain.
+    pub heads: BTreeMap<String, String>,
+}
+
+/// The last source row that is accounted for: its key's parts, as the database spells them.
+pub type Cursor = Vec<String>;
+
+impl Event {
+    /// The stored name of the event.
+    ///
+    /// # Panics
+    /// Never: each event is a plain structure.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted(_) => "RunStarted",
+            Self::DatabaseAdopted { .. } => "DatabaseAdopted",
+            Self::PartitionPlanned(_) => "PartitionPlanned",
+            Self::UnitStopped { .. } => "UnitStopped",
+            Self::UnitReopened { .. } => "UnitReopened",
+            Self::UnitCompleted(_) => "UnitCompleted",
+            Self::RunCompleted { .. } => "RunCompleted",
+            Self::UndoStarted { .. } => "UndoStarted",
+            Self::UndoCompleted { .. } => "UndoCompleted",
+            Self::RowQuarantined { .. } => "RowQuarantined",
+            Self::BatchCommitted(_) => "BatchCommitted",
+            Self::BatchUndone(_) => "BatchUndone",
+            Self::WorkerStarted { .. } => "WorkerStarted",
+            Self::BatchResized { .. } => "BatchResized",
+            Self::WorkerStopped { .. } => "WorkerStopped",
+        }
+    }
+
+    /// The unit that the event concerns, where it is one.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::PartitionPlanned(planned) => Some(&planned.unit),
+            Self::UnitCompleted(completed) => Some(&completed.unit),
+            Self::BatchCommitted(batch) => Some(&batch.unit),
+            Self::BatchUndone(undone) => Some(&undone.unit),
+            Self::UnitStopped { unit, .. }
+            | Self::UnitReopened { unit, .. }
+            | Self::RowQuarantined { unit, .. }
+            | Self::BatchResized { unit, .. } => Some(unit),
+            Self::RunStarted(_)
+            | Self::DatabaseAdopted { .. }
+            | Self::RunCompleted { .. }
+            | Self::UndoStarted { .. }
+            | Self::UndoCompleted { .. }
+            | Self::WorkerStarted { .. }
+            | Self::WorkerStopped { .. } => None,
+        }
+    }
+
+    /// The source key that the event concerns, where it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::RowQuarantined { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The payload as JSON text, as it is stored and hashed.
+    ///
+    /// # Errors
+    /// None in practice: every payload is plain data.
+    pub fn payload(&self) -> Result<String, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        serde_json::to_string(&value["payload"].take())
+    }
+
+    /// Reads a stored event.
+    ///
+    /// # Errors
+    /// The kind is unknown, or the payload is not what this kind holds.
+    pub fn parse(kind: &str, payload: &str) -> Result<Self, serde_json::Error> {
+        let payload: serde_json::Value = serde_json::from_str(payload)?;
+        serde_json::from_value(serde_json::json!({ "kind": kind, "payload": payload }))
+    }
+}
+
+impl RunStarted {
+    /// What the run wrote into, by unit.
+    #[must_use]
+    pub fn destination(&self, unit: &str) -> Option<&Destination> {
+        self.units
+            .iter()
+            .find(|pin| pin.name == unit)
+            .map(|pin| &pin.destination)
+    }
+}

@@ -1,0 +1,77 @@
+//! The fold of a journal into a run's state: what a restart, an audit and a rebuilt projection all rest on.
+
+use std::collections::BTreeMap;
+
+use super::event::Event;
+use super::state::{Illegal, PartitionState, RunState};
+
+/// The name of the stream that holds a run's own events.
+pub const RUN_STREAM: &str = "run";
+
+/// The prefix of the streams that hold a worker's own events.
+pub const WORKER_STREAM: &str = "worker/";
+
+/// A run as its events tell it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replay {
+    /// The run's own state; none before `RunStarted`.
+    pub run: Option<RunState>,
+    /// Its partitions' states, by stream.
+    pub partitions: BTreeMap<String, PartitionState>,
+}
+
+impl Replay {
+    /// Folds one event in. A run's own stream comes before its partitions', each in the order of seq.
+    ///
+    /// # Errors
+    /// The event is illegal in this state, or its stream is not one of the run's.
+    pub fn apply(&mut self, stream: &str, event: &Event) -> Result<(), Illegal> {
+        if stream == RUN_STREAM {
+            match &mut self.run {
+                None => self.run = Some(RunState::begin(event)?),
+                Some(run) => run.apply(event)?,
+            }
+            if let Event::PartitionPlanned(planned) = event {
+                let state = PartitionState::new(planned.clone());
+                self.partitions.insert(planned.stream(), state);
+            }
+            return Ok(());
+        }
+        if stream.starts_with(WORKER_STREAM) {
+            return worker(stream, event);
+        }
+        match self.partitions.get_mut(stream) {
+            Some(partition) => partition.apply(event),
+            None => Err(Illegal {
+                state: "unplanned".into(),
+                event: event.kind(),
+                why: format!("no partition {stream} was planned"),
+            }),
+        }
+    }
+}
+
+/// A worker's stream tells its decisions; they bind nobody else, so only their kind is checked.
+fn worker(stream: &str, event: &Event) -> Result<(), Illegal> {
+    match event {
+        Event::WorkerStarted { .. } | Event::BatchResized { .. } | Event::WorkerStopped { .. } => {
+            Ok(())
+        }
+        Event::RunStarted(_)
+        | Event::DatabaseAdopted { .. }
+        | Event::PartitionPlanned(_)
+        | Event::UnitStopped { .. }
+        | Event::UnitReopened { .. }
+        | Event::UnitCompleted(_)
+        | Event::RunCompleted { .. }
+        | Event::UndoStarted { .. }
+        | Event::UndoCompleted { .. }
+        | Event::RowQuarantined { .. }
+        | Event::BatchCommitted(_)
+        | Event::BatchUndone(_) => Err(Illegal {
+            state: stream.into(),
+            event: event.kind(),
+            why: "it belongs to another stream".into(),
+        }),
+    }
+}

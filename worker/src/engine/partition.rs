@@ -1,0 +1,220 @@
+//! A partition, from its cursor to its end: the next page is read while the last is being written.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::Context;
+use super::batch::{self, Outcome};
+use crate::core::event::{Cursor, Event};
+use crate::core::plan::Write;
+use crate::core::state::{RunState, UnitStatus};
+use crate::error::{Error, Result};
+use crate::projection::{self, Row};
+use crate::retry::Retry;
+use crate::unit::{Item, Page, Range};
+use crate::{runs, write};
+
+/// Why a worker left a partition.
+pub(super) enum Left {
+    /// Its range is exhausted, or its unit has stopped.
+    Done,
+    /// Another worker has it, or nobody may.
+    Lost,
+    /// The process was asked to stop.
+    Stopping,
+}
+
+/// Drives a partition.
+///
+/// # Errors
+/// What retries did not mend.
+pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
+    let mut cursor = projection::state(row)?.cursor;
+    let mut limit = context.options.batch_rows;
+    let mut retry = Retry::default();
+    let mut ahead = read(context, row, cursor.clone(), limit);
+    loop {
+        let step = match joined(row, ahead.await) {
+            Ok(page) => {
+                let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
+                // In a task of its own, so that nothing ever drops it midway.
+                let to = page.to.clone();
+                let commit =
+                    batch::commit(context.clone(), row.stream.clone(), cursor.clone(), page);
+                let outcome = joined(row, tokio::spawn(commit).await);
+                (outcome, to, next)
+            }
+            Err(error) => (Err(error), None, None),
+        };
+        ahead = match step {
+            (Ok(Outcome::Committed { quarantined }), to, next) => {
+                retry = Retry::default();
+                cursor = to;
+                let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
+                match next {
+                    Some(next) if is_stopped || context.shutdown.is_requested() => {
+                        finish(next).await;
+                        return Ok(if is_stopped {
+                            Left::Done
+                        } else {
+                            Left::Stopping
+                        });
+                    }
+                    Some(next) => next,
+                    None => return Ok(Left::Done),
+                }
+            }
+            (Ok(Outcome::Lost), _, next) => {
+                if let Some(next) = next {
+                    finish(next).await;
+                }
+                return Ok(Left::Lost);
+            }
+            (Err(error), _, next) => {
+                if let Some(next) = next {
+                    finish(next).await;
+                }
+                if error.is_timeout() && limit > 1 {
+                    limit = shrink(context, &row.unit, limit).await?;
+                }
+                retry.pause(error, &context.shutdown).await?;
+                if context.shutdown.is_requested() {
+                    return Ok(Left::Stopping);
+                }
+                read(context, row, cursor.clone(), limit)
+            }
+        };
+    }
+}
+
+/// Reads and transforms a page in a task of its own.
+fn read(
+    context: &Arc<Context>,
+    row: &Row,
+    after: Option<Cursor>,
+    limit: u32,
+) -> JoinHandle<Result<Page>> {
+    let context = context.clone();
+    let row = row.clone();
+    tokio::spawn(async move {
+        let unit = context.unit(&row.unit)?;
+        let range = Range {
+            lower: row.lower.clone(),
+            upper: row.upper.clone(),
+            estimate: row.estimate,
+        };
+        let section = usize::try_from(row.section).unwrap_or(0);
+        if row.pass < 2 {
+            let page = unit.read(&context.source, section, &range, after.as_ref(), limit);
+            return page.await;
+        }
+        let source = context.source.catching_up();
+        let page = unit.read(&source, section, &range, after.as_ref(), limit);
+        without_present(&context, unit.definition(), page.await?).await
+    })
+}
+
+/// A catch-up pass looks first, so that it writes only what is missing.
+async fn without_present(
+    context: &Context,
+    definition: &crate::core::plan::Definition,
+    mut page: Page,
+) -> Result<Page> {
+    if definition.destination.write != Write::Insert {
+        return Ok(page);
+    }
+    let keys: Vec<_> = page
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Row(row) => Some(row.key.as_str()),
+            Item::Skip(_) | Item::Bad { .. } => None,
+        })
+        .collect();
+    if keys.is_empty() {
+        return Ok(page);
+    }
+    let present = write::present(
+        context.database.connection(),
+        &definition.destination,
+        &keys,
+    );
+    let present: std::collections::HashSet<_> = present.await?.into_iter().collect();
+    for item in &mut page.items {
+        if matches!(item, Item::Row(row) if present.contains(&row.key)) {
+            *item = Item::Skip(batch::PRESENT);
+        }
+    }
+    Ok(page)
+}
+
+/// A read that is not needed any more still runs to its end: a query that is dropped midway leaves its connection in
+/// an unknown state.
+async fn finish(read: JoinHandle<Result<Page>>) {
+    drop(read.await);
+}
+
+fn joined<T>(row: &Row, joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    joined.unwrap_or_else(|panic| {
+        Err(Error::Panicked(format!(
+            "unit {} panicked in partition {}: {panic}; its batch was rolled back, all committed before stays",
+            row.unit, row.stream
+        )))
+    })
+}
+
+/// Halves the batch after a timeout, and journals it.
+async fn shrink(context: &Context, unit: &str, from: u32) -> Result<u32> {
+    let to = from / 2;
+    let resized = Event::BatchResized {
+        unit: unit.to_owned(),
+        from,
+        to,
+        reason: "a statement ran into its timeout".into(),
+    };
+    runs::append_to_worker(&context.database, &context.run, &context.worker, resized).await?;
+    Ok(to)
+}
+
+/// Whether the unit has met too many bad rows; journals the stop where it has.
+async fn is_over_budget(context: &Context, unit: &str) -> Result<bool> {
+    let partitions = projection::load(context.database.connection(), &context.run).await?;
+    let (read, bad) = projection::totals(partitions.iter().filter(|row| row.unit == unit));
+    let decide = |state: &RunState| {
+        let Some(unit_state) = state.units.get(unit) else {
+            return Ok(None);
+        };
+        let read = read - unit_state.budget_read;
+        let quarantined = bad - unit_state.budget_quarantined;
+        let share = context.options.max_bad.unwrap_or(state.max_bad);
+        let allowed = allowed(share, read);
+        let is_over = quarantined > allowed
+            && state.status.is_open()
+            && unit_state.status == UnitStatus::Running;
+        Ok(is_over.then(|| {
+            vec![Event::UnitStopped {
+                unit: unit.to_owned(),
+                read,
+                quarantined,
+                allowed,
+            }]
+        }))
+    };
+    let appended = runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    let is_stopped = |state: &RunState| {
+        let unit = state.units.get(unit);
+        unit.is_some_and(|unit| unit.status == UnitStatus::Stopped)
+    };
+    Ok(appended.1 || is_stopped(&appended.0))
+}
+
+/// How many bad rows a share allows.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a share of a count, rounded down: the product is below the count, and the 2^53rd row hardly matters"
+)]
+pub(crate) fn allowed(share: f64, read: i64) -> i64 {
+    ((share * read as f64).floor() as i64).max(super::MIN_BAD_ALLOWED)
+}

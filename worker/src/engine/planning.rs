@@ -1,0 +1,145 @@
+//! What is next: plans a unit's next pass, completes a unit of which a pass found nothing, completes the run, or says
+//! which partitions are open.
+
+use std::collections::BTreeMap;
+
+use super::Context;
+use crate::core::event::{Event, PartitionPlanned, UnitCompleted};
+use crate::core::state::{RunState, RunStatus, UnitStatus};
+use crate::error::Result;
+use crate::projection::{self, Row};
+use crate::runs;
+
+/// What a worker does next.
+pub(super) enum Step {
+    /// Something was planned or completed: look again.
+    Look,
+    /// These partitions are open.
+    Work(Vec<Row>),
+    /// Nothing is left for this process.
+    Finished,
+}
+
+pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
+    if state.status != RunStatus::Running {
+        return Ok(Step::Finished);
+    }
+    let partitions = projection::load(context.database.connection(), &context.run).await?;
+    let mut open = Vec::new();
+    for unit in context.plan.iter() {
+        let name = &unit.definition().name;
+        let Some(unit_state) = state.units.get(name) else {
+            continue;
+        };
+        let is_over = matches!(
+            unit_state.status,
+            UnitStatus::Completed | UnitStatus::Stopped | UnitStatus::Undone
+        );
+        if is_over || !state.is_ready(name) || !context.is_chosen(name) {
+            continue;
+        }
+        let pass: Vec<_> = partitions
+            .iter()
+            .filter(|row| row.unit == *name && row.pass == unit_state.pass)
+            .collect();
+        let is_open = |row: &&&Row| row.status == projection::OPEN;
+        let Some(section) = pass.iter().filter(is_open).map(|row| row.section).min() else {
+            let found: i64 = pass.iter().map(|row| row.written + row.quarantined).sum();
+            if unit_state.pass >= 2 && found == 0 {
+                complete_unit(context, name, &partitions).await?;
+            } else {
+                plan_pass(context, name, unit_state.pass + 1).await?;
+            }
+            return Ok(Step::Look);
+        };
+        let in_section = pass
+            .iter()
+            .filter(is_open)
+            .filter(|row| row.section == section);
+        open.extend(in_section.map(|row| (**row).clone()));
+    }
+    if !open.is_empty() {
+        return Ok(Step::Work(open));
+    }
+    if state
+        .units
+        .values()
+        .all(|unit| unit.status == UnitStatus::Completed)
+    {
+        complete_run(context, &partitions).await?;
+        return Ok(Step::Look);
+    }
+    Ok(Step::Finished)
+}
+
+/// Plans all partitions of a unit's next pass in one transaction; nothing where another worker did.
+async fn plan_pass(context: &Context, name: &str, pass: i32) -> Result<()> {
+    let unit = context.unit(name)?;
+    let source = if pass > 1 {
+        context.source.catching_up()
+    } else {
+        context.source.clone()
+    };
+    let mut events = Vec::new();
+    for section in 0..unit.definition().sections.len() {
+        let ranges = unit
+            .split(&source, section, context.options.partitions)
+            .await?;
+        for (part, range) in ranges.into_iter().enumerate() {
+            events.push(Event::PartitionPlanned(PartitionPlanned {
+                unit: name.to_owned(),
+                pass,
+                section: i32::try_from(section).unwrap_or(i32::MAX),
+                part: i32::try_from(part).unwrap_or(i32::MAX),
+                lower: range.lower,
+                upper: range.upper,
+                estimate: range.estimate,
+            }));
+        }
+    }
+    let decide = |state: &RunState| {
+        let is_due = state.status.is_open()
+            && state.units.get(name).is_some_and(|unit| {
+                unit.pass + 1 == pass
+                    && matches!(unit.status, UnitStatus::Pending | UnitStatus::Running)
+            });
+        Ok(is_due.then(|| events.clone()))
+    };
+    runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    Ok(())
+}
+
+async fn complete_unit(context: &Context, name: &str, partitions: &[Row]) -> Result<()> {
+    let rows: Vec<_> = partitions.iter().filter(|row| row.unit == name).collect();
+    let heads: BTreeMap<_, _> = rows
+        .iter()
+        .map(|row| (row.stream.clone(), row.head.clone()))
+        .collect();
+    let completed = Event::UnitCompleted(UnitCompleted {
+        unit: name.to_owned(),
+        passes: rows.iter().map(|row| row.pass).max().unwrap_or(0),
+        written: rows.iter().map(|row| row.written).sum(),
+        quarantined: rows.iter().map(|row| row.quarantined).sum(),
+        heads,
+    });
+    let decide = |state: &RunState| {
+        let is_due = state.status.is_open()
+            && state
+                .units
+                .get(name)
+                .is_some_and(|unit| unit.status == UnitStatus::Running);
+        Ok(is_due.then(|| vec![completed.clone()]))
+    };
+    runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    Ok(())
+}
+
+async fn complete_run(context: &Context, partitions: &[Row]) -> Result<()> {
+    let completed = Event::RunCompleted {
+        written: partitions.iter().map(|row| row.written).sum(),
+        quarantined: partitions.iter().map(|row| row.quarantined).sum(),
+    };
+    let decide = |state: &RunState| Ok(state.status.is_open().then(|| vec![completed.clone()]));
+    runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    Ok(())
+}

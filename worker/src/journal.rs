@@ -1,0 +1,372 @@
+//! The journal: append and load. The only SQL that touches its table.
+
+use entity::backstitch_journal as table;
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+
+use crate::backend::{self, Dialect};
+use crate::chain::{Head, Link};
+use crate::core::event::{Event, FORMAT};
+use crate::error::{Doing, Error, Result};
+
+/// A stored event.
+pub type Entry = table::Model;
+
+/// Where and by whom events are appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// The stream.
+    pub stream: &'a str,
+    /// Who appends.
+    pub worker: &'a str,
+}
+
+/// Which events to load; an empty filter takes all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this run.
+    pub run: Option<String>,
+    /// Of this unit.
+    pub unit: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Since this instant, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// After this position.
+    pub after: Option<i64>,
+}
+
+/// The database's clock, milliseconds since 1970.
+///
+/// # Errors
+/// The database's.
+pub async fn now(connection: &impl ConnectionTrait) -> Result<i64> {
+    let sql = format!("SELECT {} AS \"now\"", Dialect::of(connection).now());
+    let row = connection
+        .query_one_raw(backend::statement(connection, &sql, []))
+        .await;
+    row.and_then(|row| match row {
+        Some(row) => row.try_get("", "now"),
+        None => Err(sea_orm::DbErr::RecordNotFound("the clock".into())),
+    })
+    .doing("reading the database's clock")
+}
+
+/// Events that are ready to be inserted, chained to what is there.
+#[derive(Debug)]
+pub struct Chained {
+    entries: Vec<table::ActiveModel>,
+    /// The stream's head once they are.
+    pub head: Head,
+}
+
+/// Chains events to a stream's head. That each is legal is the caller's to check first, against the state that it
+/// folds them into.
+///
+/// # Errors
+/// None in practice: every event is plain data.
+pub fn chain(stream: Stream<'_>, head: &Head, at: i64, events: &[Event]) -> Result<Chained> {
+    let mut head = head.clone();
+    let mut entries = Vec::with_capacity(events.len());
+    for event in events {
+        let payload = event.payload().map_err(|error| {
+            Error::Damaged(format!("an event cannot be written as JSON: {error}"))
+        })?;
+        let seq = head.seq + 1;
+        let link = Link {
+            run: stream.run,
+            stream: stream.stream,
+            seq,
+            kind: event.kind(),
+            version: FORMAT,
+            payload: &payload,
+            worker: stream.worker,
+            at,
+            prev: &head.hash,
+        };
+        let hash = link.hash();
+        let prev = std::mem::replace(&mut head.hash, hash.clone());
+        head.seq = seq;
+        entries.push(table::ActiveModel {
+            position: NotSet,
+            run: Set(stream.run.into()),
+            stream: Set(stream.stream.into()),
+            seq: Set(seq),
+            kind: Set(event.kind().into()),
+            version: Set(FORMAT),
+            unit: Set(event.unit().map(Into::into)),
+            key: Set(event.key().map(Into::into)),
+            payload: Set(payload),
+            worker: Set(stream.worker.into()),
+            at: Set(at),
+            prev: Set(prev),
+            hash: Set(hash),
+        });
+    }
+    Ok(Chained { entries, head })
+}
+
+/// Inserts chained events, as the transaction's last statement: a COMMIT of a transaction that failed before answers
+/// ROLLBACK without an error.
+///
+/// # Errors
+/// A unique violation where another worker appended first; the database's.
+pub async fn append(connection: &impl ConnectionTrait, chained: Chained) -> Result<Head> {
+    // Bound values have a limit (SQLite: 32,766), and a batch may be bad from its first row to its last.
+    for chunk in chained.entries.chunks(1_000) {
+        table::Entity::insert_many(chunk.to_vec())
+            .exec_without_returning(connection)
+            .await
+            .doing("appending to the journal")?;
+    }
+    Ok(chained.head)
+}
+
+/// A stream's last event.
+///
+/// # Errors
+/// The database's.
+pub async fn head(connection: &impl ConnectionTrait, run: &str, stream: &str) -> Result<Head> {
+    let last: Option<(i64, String)> = table::Entity::find()
+        .select_only()
+        .columns([table::Column::Seq, table::Column::Hash])
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+        .order_by_desc(table::Column::Seq)
+        .into_tuple()
+        .one(connection)
+        .await
+        .doing("reading the head of a stream")?;
+    Ok(match last {
+        Some((seq, hash)) => Head { seq, hash },
+        None => Head::empty(),
+    })
+}
+
+/// Up to `limit` events of one stream after `seq`, in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn stream_after(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    stream: &str,
+    seq: i64,
+    limit: u64,
+) -> Result<Vec<Entry>> {
+    table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+        .filter(table::Column::Seq.gt(seq))
+        .order_by_asc(table::Column::Seq)
+        .limit(limit)
+        .all(connection)
+        .await
+        .doing("reading the journal")
+}
+
+/// The event that a stored entry holds.
+///
+/// # Errors
+/// [`Error::Refused`]: a newer format. [`Error::Damaged`]: it cannot be read.
+pub fn event(entry: &Entry) -> Result<Event> {
+    if entry.version > FORMAT {
+        return Err(newer(entry.version));
+    }
+    Event::parse(&entry.kind, &entry.payload).map_err(|error| {
+        Error::Damaged(format!(
+            "event {} of stream {} of run {} cannot be read: {error}",
+            entry.seq, entry.stream, entry.run
+        ))
+    })
+}
+
+/// The ids of all runs, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn runs(connection: &impl ConnectionTrait) -> Result<Vec<String>> {
+    of_kind(connection, "RunStarted").await
+}
+
+/// The newest run, by id; none where there is none. Only the newest can be open.
+///
+/// # Errors
+/// The database's.
+pub async fn newest_run(connection: &impl ConnectionTrait) -> Result<Option<String>> {
+    table::Entity::find()
+        .select_only()
+        .column(table::Column::Run)
+        .filter(table::Column::Kind.eq("RunStarted"))
+        .order_by_desc(table::Column::Position)
+        .into_tuple()
+        .one(connection)
+        .await
+        .doing("looking for the newest run")
+}
+
+/// Runs of which a rollback has begun and is not finished.
+///
+/// # Errors
+/// The database's.
+pub async fn undoing(connection: &impl ConnectionTrait) -> Result<Vec<String>> {
+    let mut undoing = of_kind(connection, "UndoStarted").await?;
+    for finished in of_kind(connection, "UndoCompleted").await? {
+        if let Some(place) = undoing.iter().position(|run| *run == finished) {
+            undoing.swap_remove(place);
+        }
+    }
+    Ok(undoing)
+}
+
+async fn of_kind(connection: &impl ConnectionTrait, kind: &str) -> Result<Vec<String>> {
+    table::Entity::find()
+        .select_only()
+        .column(table::Column::Run)
+        .filter(table::Column::Kind.eq(kind))
+        .order_by_asc(table::Column::Position)
+        .into_tuple()
+        .all(connection)
+        .await
+        .doing("listing the runs")
+}
+
+/// Every (run, stream) that has events.
+///
+/// # Errors
+/// The database's.
+pub async fn streams(connection: &impl ConnectionTrait) -> Result<Vec<(String, String)>> {
+    table::Entity::find()
+        .select_only()
+        .columns([table::Column::Run, table::Column::Stream])
+        .distinct()
+        .order_by_asc(table::Column::Run)
+        .order_by_asc(table::Column::Stream)
+        .into_tuple()
+        .all(connection)
+        .await
+        .doing("listing the journal's streams")
+}
+
+/// Refuses a journal that a newer build has written to.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn check_format(connection: &impl ConnectionTrait) -> Result<()> {
+    let newest: Option<Option<i32>> = table::Entity::find()
+        .select_only()
+        .column_as(Expr::col(table::Column::Version).max(), "newest")
+        .into_tuple()
+        .one(connection)
+        .await
+        .doing("reading the journal's format")?;
+    match newest.flatten() {
+        Some(version) if version > FORMAT => Err(newer(version)),
+        _ => Ok(()),
+    }
+}
+
+/// The stored event at a place, where it is there: how the outcome of a commit is found out.
+///
+/// # Errors
+/// The database's.
+pub async fn at(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    stream: &str,
+    seq: i64,
+) -> Result<Option<Entry>> {
+    let entries = stream_after(connection, run, stream, seq - 1, 1).await?;
+    Ok(entries.into_iter().find(|entry| entry.seq == seq))
+}
+
+/// The keys of `keys` that the run has quarantined in this unit already.
+///
+/// # Errors
+/// The database's.
+pub async fn quarantined(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    unit: &str,
+    keys: &[&str],
+) -> Result<Vec<String>> {
+    let dialect = Dialect::of(connection);
+    let sql = format!(
+        "SELECT DISTINCT \"key\" FROM \"backstitch_journal\" WHERE \"run\" = $1 AND \"unit\" = $2 AND {}",
+        dialect.is_any("\"key\"", "$3")
+    );
+    let values = [run.into(), unit.into(), dialect.texts(keys)];
+    let rows = backend::all(connection, &sql, values).await;
+    rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
+        .doing("looking up quarantined keys")
+}
+
+/// Up to `limit` events that pass the filter, in the order in which they were appended; `newest` takes the last ones
+/// rather than the first.
+///
+/// # Errors
+/// The database's.
+pub async fn select(
+    connection: &impl ConnectionTrait,
+    filter: &Filter,
+    limit: u64,
+    newest: bool,
+) -> Result<Vec<Entry>> {
+    let order = if newest {
+        sea_orm::Order::Desc
+    } else {
+        sea_orm::Order::Asc
+    };
+    let mut entries = filtered(filter)
+        .order_by(table::Column::Position, order)
+        .limit(limit)
+        .all(connection)
+        .await
+        .doing("reading the journal")?;
+    if newest {
+        entries.reverse();
+    }
+    Ok(entries)
+}
+
+/// How many events pass the filter.
+///
+/// # Errors
+/// The database's.
+pub async fn count(connection: &impl ConnectionTrait, filter: &Filter) -> Result<u64> {
+    let count = filtered(filter).count(connection).await;
+    count.doing("counting the journal's events")
+}
+
+fn filtered(filter: &Filter) -> sea_orm::Select<table::Entity> {
+    let mut query = table::Entity::find();
+    if let Some(run) = &filter.run {
+        query = query.filter(table::Column::Run.eq(run));
+    }
+    if let Some(unit) = &filter.unit {
+        query = query.filter(table::Column::Unit.eq(unit));
+    }
+    if let Some(kind) = &filter.kind {
+        query = query.filter(table::Column::Kind.eq(kind));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(table::Column::At.gte(since));
+    }
+    if let Some(after) = filter.after {
+        query = query.filter(table::Column::Position.gt(after));
+    }
+    query
+}
+
+fn newer(version: i32) -> Error {
+    Error::Refused(format!(
+        "the journal has events of format {version}, and this build writes format {FORMAT}: use the newer release \
+         that wrote them"
+    ))
+}

@@ -1,0 +1,33 @@
+//! Backstitch's engine: an event-sourced, resumable backfill worker.
+//!
+//! Where to start reading: [`core`] is the pure heart (events, state, plan); [`engine`] drives a plan's units;
+//! [`unit`] is what somebody implements to bring a plan of their own, and [`units`] is the built-in one; [`undo`]
+//! takes a run back; [`audit`] checks the journal, [`validate`] the destinations. The library never prints, exits or
+//! reads the environment.
+
+pub mod audit;
+pub mod backend;
+pub mod chain;
+pub mod core;
+pub mod demo;
+pub mod engine;
+pub mod error;
+pub mod inputs;
+pub mod journal;
+pub mod projection;
+pub mod provenance;
+pub mod report;
+pub mod retry;
+pub mod runs;
+pub mod schema;
+pub mod shutdown;
+pub mod source;
+pub mod status;
+pub mod time;
+pub mod undo;
+pub mod unit;
+pub mod units;
+pub mod validate;
+pub mod write;
+
+mod identity;

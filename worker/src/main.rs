@@ -1,0 +1,35 @@
+//! The worker: runs the plan, or goes on with it.
+
+mod command;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use command::args::{Cli, Command};
+use worker::error::exit;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let Command::Run(args) = Cli::parse().command;
+    let code = match command::run(args).await {
+        Ok(code) => code,
+        Err(error) => {
+            let code = error
+                .downcast_ref::<worker::error::Error>()
+                .map_or(exit::UNEXPECTED, worker::error::Error::exit_code);
+            let _ = writeln!(anstream::stderr(), "error: {error}");
+            code
+        }
+    };
+    ExitCode::from(code)
+}

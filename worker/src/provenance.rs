@@ -1,0 +1,154 @@
+//! Provenance: which rows a batch wrote. Packed here, unpacked by undo and validation.
+
+use entity::backstitch_journal_rows as rows;
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+
+use crate::error::{Doing, Error, Result};
+
+/// A row that a batch wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its key in the destination.
+    pub key: String,
+    /// The digest of what the database made of it.
+    pub digest: u64,
+    /// For updates: the values before, in the order of the destination's columns, as text.
+    pub before: Option<Vec<Option<String>>>,
+}
+
+/// A batch's rows, packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    rows: i32,
+    keys: Vec<u8>,
+    digests: Vec<u8>,
+    before: Option<Vec<u8>>,
+}
+
+impl Packed {
+    /// Packs a batch's rows.
+    ///
+    /// # Errors
+    /// A batch of over 2³¹ rows, or a key of over 4 GiB: neither can be.
+    pub fn pack(written: &[Written]) -> Result<Self> {
+        let too_large = |_| Error::Damaged("a batch is too large to be packed".into());
+        let mut keys = Vec::new();
+        let mut digests = Vec::with_capacity(written.len() * 8);
+        let mut before = Vec::new();
+        for row in written {
+            let length = u32::try_from(row.key.len()).map_err(too_large)?;
+            keys.extend_from_slice(&length.to_le_bytes());
+            keys.extend_from_slice(row.key.as_bytes());
+            digests.extend_from_slice(&row.digest.to_le_bytes());
+            before.extend(row.before.as_ref());
+        }
+        let before = (!before.is_empty()).then(|| serde_json::json!(before).to_string());
+        Ok(Self {
+            rows: i32::try_from(written.len()).map_err(too_large)?,
+            keys,
+            digests,
+            before: before.map(String::into_bytes),
+        })
+    }
+
+    /// BLAKE3 over the packed bytes: the batch's event holds it, and so covers them by its hash.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.rows.to_le_bytes());
+        for part in [&self.keys, &self.digests] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        if let Some(before) = &self.before {
+            hasher.update(before);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The rows again.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: the bytes are not what was packed.
+    pub fn unpack(&self) -> Result<Vec<Written>> {
+        let damaged = || Error::Damaged("the provenance of a batch cannot be read".into());
+        let count = usize::try_from(self.rows).map_err(|_| damaged())?;
+        let mut befores: Option<std::vec::IntoIter<Vec<Option<String>>>> = match &self.before {
+            Some(bytes) => {
+                let befores: Vec<_> = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+                Some(befores.into_iter())
+            }
+            None => None,
+        };
+        let mut written = Vec::with_capacity(count.min(self.digests.len()));
+        let mut keys = self.keys.as_slice();
+        for digest in self.digests.chunks(8) {
+            let (length, rest) = keys.split_first_chunk::<4>().ok_or_else(damaged)?;
+            let length = u32::from_le_bytes(*length) as usize;
+            let (key, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
+            keys = rest;
+            written.push(Written {
+                key: String::from_utf8(key.to_vec()).map_err(|_| damaged())?,
+                digest: u64::from_le_bytes(digest.try_into().map_err(|_| damaged())?),
+                before: match &mut befores {
+                    Some(befores) => Some(befores.next().ok_or_else(damaged)?),
+                    None => None,
+                },
+            });
+        }
+        if written.len() != count || !keys.is_empty() {
+            return Err(damaged());
+        }
+        Ok(written)
+    }
+}
+
+/// Stores a batch's provenance; its event, appended in the same transaction, holds the digest.
+///
+/// # Errors
+/// The database's.
+pub async fn store(
+    connection: &impl ConnectionTrait,
+    (run, stream, seq): (&str, &str, i64),
+    table: &str,
+    packed: Packed,
+) -> Result<()> {
+    let row = rows::ActiveModel {
+        run: Set(run.into()),
+        stream: Set(stream.into()),
+        seq: Set(seq),
+        table_name: Set(table.into()),
+        rows: Set(packed.rows),
+        keys: Set(packed.keys),
+        digests: Set(packed.digests),
+        before: Set(packed.before),
+    };
+    rows::Entity::insert(row)
+        .exec_without_returning(connection)
+        .await
+        .doing("storing a batch's provenance")?;
+    Ok(())
+}
+
+/// Loads a batch's provenance.
+///
+/// # Errors
+/// The database's.
+pub async fn load(
+    connection: &impl ConnectionTrait,
+    (run, stream, seq): (&str, &str, i64),
+) -> Result<Option<Packed>> {
+    let row = rows::Entity::find()
+        .filter(rows::Column::Run.eq(run))
+        .filter(rows::Column::Stream.eq(stream))
+        .filter(rows::Column::Seq.eq(seq))
+        .one(connection)
+        .await
+        .doing("reading a batch's provenance")?;
+    Ok(row.map(|row| Packed {
+        rows: row.rows,
+        keys: row.keys,
+        digests: row.digests,
+        before: row.before,
+    }))
+}

@@ -1,0 +1,137 @@
+//! Reports as text: data in, text out. Both programs show the same ones.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::status;
+use crate::validate;
+
+/// A count with thousands separators: `2,847`.
+#[must_use]
+pub fn number(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if count < 0 { format!("-{text}") } else { text }
+}
+
+/// A run's units as a table.
+#[must_use]
+pub fn units(run: &status::Run) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "unit",
+        "state",
+        "read",
+        "written",
+        "skipped",
+        "quarantined",
+        "done",
+        "rows/s",
+        "time left",
+    ]);
+    for unit in &run.units {
+        table.add_row([
+            unit.unit.clone(),
+            unit.state.to_owned(),
+            number(unit.read),
+            number(unit.written),
+            number(unit.skipped),
+            number(unit.quarantined),
+            format!("{:.0} %", unit.percent.floor()),
+            unit.rows_per_second.map_or("-".into(), rate),
+            unit.seconds_left.map_or("-".into(), duration),
+        ]);
+    }
+    for column in 2..9 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+/// A validation, as the migration plan's "Expected Output" shows it.
+#[must_use]
+pub fn validation(report: &validate::Report) -> String {
+    let mut text = String::from("📊 Migration results\n");
+    for count in &report.counts {
+        let _ = writeln!(
+            text,
+            "  ✅ {}: {} rows",
+            count.destination,
+            number(count.rows)
+        );
+    }
+    text.push_str("\n🔍 Data integrity\n");
+    for check in &report.checks {
+        let _ = match (check.count, check.is_error) {
+            (0, _) => writeln!(text, "  ✅ no {}", check.what),
+            (count, true) => writeln!(
+                text,
+                "  ❌ {} {} ({})",
+                number(count),
+                check.what,
+                check.note
+            ),
+            (count, false) => writeln!(
+                text,
+                "  ⚠️  {} {} ({})",
+                number(count),
+                check.what,
+                check.note
+            ),
+        };
+        if !check.examples.is_empty() {
+            let _ = writeln!(text, "     for instance {}", check.examples.join(", "));
+        }
+    }
+    text.push('\n');
+    text.push_str(if report.has_errors() {
+        "❌ Validation failed"
+    } else {
+        "✅ Validation complete"
+    });
+    text
+}
+
+/// Rows a second, without a fraction.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a rate for people, far below 2^53"
+)]
+pub fn rate(rows_per_second: f64) -> String {
+    number(rows_per_second.round() as i64)
+}
+
+/// Seconds for people: `2m 5s`.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a duration for people: not negative, and rounded up to seconds"
+)]
+pub fn duration(seconds: f64) -> String {
+    let seconds = std::time::Duration::from_secs(seconds.max(0.0).ceil() as u64);
+    humantime::format_duration(seconds).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_have_separators() {
+        let shown: Vec<_> = [0, 999, 1_000, -1_234_567]
+            .into_iter()
+            .map(super::number)
+            .collect();
+        assert_eq!(shown, ["0", "999", "1,000", "-1,234,567"]);
+    }
+}

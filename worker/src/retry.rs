@@ -1,0 +1,43 @@
+//! Trying again: bounded, with growing pauses and jitter, and only after errors that may pass.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+use crate::error::{Error, Result};
+use crate::shutdown::Shutdown;
+
+/// Attempts at one thing. The pauses add up to about a minute: long enough for a server to restart.
+#[derive(Debug)]
+pub struct Retry(ExponentialBackoff);
+
+impl Default for Retry {
+    fn default() -> Self {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(10))
+            .with_max_times(12)
+            .with_jitter();
+        Self(pauses.build())
+    }
+}
+
+impl Retry {
+    /// Pauses after an error that may pass.
+    ///
+    /// # Errors
+    /// The error itself, where it will not pass or was met too often.
+    pub async fn pause(&mut self, error: Error, shutdown: &Shutdown) -> Result<()> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        match self.0.next() {
+            Some(pause) => {
+                tracing::warn!(%error, pause_ms = pause.as_millis(), "trying again");
+                shutdown.sleep(pause).await;
+                Ok(())
+            }
+            None => Err(error),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A run's own stream: load it, start it, append to it. Its events are few, so it is folded whole each time, and an
+//! append that loses the race for the next seq decides again on what the winner wrote.
+
+use crate::backend::{self, Database, Durability};
+use crate::chain::Head;
+use crate::core::event::{Event, RunStarted};
+use crate::core::replay::{RUN_STREAM, WORKER_STREAM};
+use crate::core::state::{PartitionState, RunState};
+use crate::error::{Doing, Error, Result};
+use crate::journal::{self, Stream};
+use crate::projection;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+/// Events in a page of a load.
+const PAGE: u64 = 1_000;
+
+/// Loads a run's own stream and folds it.
+///
+/// # Errors
+/// [`Error::Usage`]: there is no such run. [`Error::Illegal`], [`Error::Damaged`]: it does not fold.
+pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<(RunState, Head)> {
+    let mut state: Option<RunState> = None;
+    let mut head = Head::empty();
+    loop {
+        let entries = journal::stream_after(connection, run, RUN_STREAM, head.seq, PAGE).await?;
+        for entry in &entries {
+            let event = journal::event(entry)?;
+            match &mut state {
+                None => state = Some(RunState::begin(&event)?),
+                Some(state) => state.apply(&event)?,
+            }
+            head = Head {
+                seq: entry.seq,
+                hash: entry.hash.clone(),
+            };
+        }
+        if (entries.len() as u64) < PAGE {
+            break;
+        }
+    }
+    match state {
+        Some(state) => Ok((state, head)),
+        None => Err(Error::Usage(format!(
+            "there is no run {run}; `cli runs` lists them"
+        ))),
+    }
+}
+
+/// The run that is not finished, if there is one: running (only the newest can be), or being rolled back.
+///
+/// # Errors
+/// The database's; a journal that does not fold.
+pub async fn unfinished(connection: &impl ConnectionTrait) -> Result<Option<(String, RunState)>> {
+    if let Some(run) = journal::newest_run(connection).await? {
+        let (state, _) = load(connection, &run).await?;
+        if state.status.is_open() {
+            return Ok(Some((run, state)));
+        }
+    }
+    match journal::undoing(connection).await?.into_iter().next() {
+        Some(run) => {
+            let (state, _) = load(connection, &run).await?;
+            Ok(Some((run, state)))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Starts a run where none is unfinished, under a lock, so that two workers never start two. `started` is given the
+/// database's clock. False: another worker was first.
+///
+/// # Errors
+/// The database's.
+pub async fn start(
+    database: &Database,
+    run: &str,
+    worker: &str,
+    started: impl FnOnce(i64) -> RunStarted,
+) -> Result<bool> {
+    let transaction = begin(database).await?;
+    let lock = database.dialect().lock(&transaction).await;
+    lock.doing("waiting for another worker that starts a run")?;
+    if unfinished(&transaction).await?.is_some() {
+        end(transaction).await?;
+        return Ok(false);
+    }
+    let at = journal::now(&transaction).await?;
+    let events = [Event::RunStarted(started(at))];
+    let stream = Stream {
+        run,
+        stream: RUN_STREAM,
+        worker,
+    };
+    let chained = journal::chain(stream, &Head::empty(), at, &events)?;
+    journal::append(&transaction, chained).await?;
+    transaction.commit().await.doing("committing an event")?;
+    Ok(true)
+}
+
+/// Appends to a run's own stream what `decide` makes of the state, together with the projection's part of it; where
+/// another worker was first, loads the state anew and asks again. None from `decide`: there is nothing to do. Gives
+/// the state as it then is, and whether anything was appended.
+///
+/// # Errors
+/// What `decide` refuses, an illegal event, the database's.
+pub async fn append(
+    database: &Database,
+    run: &str,
+    worker: &str,
+    mut decide: impl FnMut(&RunState) -> Result<Option<Vec<Event>>> + Send,
+) -> Result<(RunState, bool)> {
+    loop {
+        let transaction = begin(database).await?;
+        let (mut state, head) = load(&transaction, run).await?;
+        let at = journal::now(&transaction).await?;
+        let Some(events) = decide(&state)? else {
+            end(transaction).await?;
+            return Ok((state, false));
+        };
+        let stream = Stream {
+            run,
+            stream: RUN_STREAM,
+            worker,
+        };
+        for event in &events {
+            state.apply(event)?;
+        }
+        let chained = journal::chain(stream, &head, at, &events)?;
+        let appended = match project(&transaction, run, &events).await {
+            Ok(()) => journal::append(&transaction, chained).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match appended {
+            Ok(()) => {
+                transaction.commit().await.doing("committing an event")?;
+                return Ok((state, true));
+            }
+            Err(Error::Database { source, .. }) if backend::is_unique_violation(&source) => {
+                end(transaction).await?;
+            }
+            Err(error) => {
+                end(transaction).await?;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Appends to a worker's own stream, which nobody else writes to.
+///
+/// # Errors
+/// The database's.
+pub async fn append_to_worker(
+    database: &Database,
+    run: &str,
+    worker: &str,
+    event: Event,
+) -> Result<()> {
+    let transaction = begin(database).await?;
+    let name = format!("{WORKER_STREAM}{worker}");
+    let head = journal::head(&transaction, run, &name).await?;
+    let at = journal::now(&transaction).await?;
+    let stream = Stream {
+        run,
+        stream: &name,
+        worker,
+    };
+    let chained = journal::chain(stream, &head, at, &[event])?;
+    journal::append(&transaction, chained).await?;
+    transaction.commit().await.doing("committing an event")
+}
+
+/// What an event of the run changes in the partitions' projection.
+async fn project(transaction: &DatabaseTransaction, run: &str, events: &[Event]) -> Result<()> {
+    let mut planned = Vec::new();
+    for event in events {
+        match event {
+            Event::PartitionPlanned(partition) => {
+                let state = PartitionState::new(partition.clone());
+                let row = projection::row(run, &state, false, &Head::empty(), (0, 0));
+                planned.push(row);
+            }
+            Event::UndoStarted { units, .. } => {
+                for unit in units {
+                    projection::fence(transaction, run, unit).await?;
+                }
+            }
+            _ => {}
+        }
+    }
+    projection::insert(transaction, planned).await
+}
+
+async fn begin(database: &Database) -> Result<DatabaseTransaction> {
+    let transaction = database.begin(Durability::Synced).await;
+    transaction.doing("beginning a transaction")
+}
+
+async fn end(transaction: DatabaseTransaction) -> Result<()> {
+    transaction.rollback().await.doing("ending a transaction")
+}

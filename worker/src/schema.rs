@@ -1,0 +1,255 @@
+//! The schema: what is pending, applying it, taking it down, and whether the sources are what the plan's units read.
+
+use std::collections::HashSet;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+use crate::backend::{Database, Dialect, Durability, quote, statement};
+use crate::core::plan::{Destination, Write};
+use crate::engine::Plan;
+use crate::error::{Doing, Error, Result};
+use crate::retry::Retry;
+use crate::shutdown::Shutdown;
+use crate::source::Source;
+
+/// A change of the schema, and whether it is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its name.
+    pub name: String,
+    /// Whether it is applied.
+    pub is_applied: bool,
+}
+
+/// All changes in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn status(database: &Database) -> Result<Vec<Change>> {
+    let doing = "reading which schema changes are applied";
+    let pending = Migrator::get_pending_migrations_read_only(database.connection()).await;
+    let pending = pending.doing(doing)?;
+    let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
+    Ok(Migrator::migrations()
+        .iter()
+        .map(|migration| Change {
+            name: migration.name().to_owned(),
+            is_applied: !is_pending(migration.name()),
+        })
+        .collect())
+}
+
+/// Refuses to go on while changes are pending.
+///
+/// # Errors
+/// [`Error::Refused`], with the command to run.
+pub async fn check_applied(database: &Database) -> Result<()> {
+    let changes = status(database).await?;
+    let pending: Vec<_> = changes
+        .iter()
+        .filter(|change| !change.is_applied)
+        .map(|change| change.name.as_str())
+        .collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "the schema is not applied yet (pending: {}): run `cli schema up`, or `worker run --migrate`",
+        pending.join(", ")
+    )))
+}
+
+/// Applies what is pending, under a lock, in one transaction, never waiting long for a table's lock: whoever queues
+/// behind us would wait as long. Gives the names of what was applied.
+///
+/// # Errors
+/// The database's; nothing is applied then.
+pub async fn up(database: &Database) -> Result<Vec<String>> {
+    let mut retry = Retry::default();
+    loop {
+        match try_up(database).await {
+            Ok(applied) => return Ok(applied),
+            Err(error) => retry.pause(error, &Shutdown::default()).await?,
+        }
+    }
+}
+
+async fn try_up(database: &Database) -> Result<Vec<String>> {
+    let transaction = begin(database).await?;
+    let pending = Migrator::get_pending_migrations_read_only(&transaction).await;
+    let pending = pending.doing("reading which schema changes are applied")?;
+    let names: Vec<_> = pending
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect();
+    if !names.is_empty() {
+        let applied = Migrator::up(&transaction, None).await;
+        applied.doing("applying the schema; nothing of it was kept")?;
+    }
+    transaction.commit().await.doing("applying the schema")?;
+    Ok(names)
+}
+
+/// Takes the schema down again.
+///
+/// # Errors
+/// [`Error::Refused`]: rows or journal would be lost.
+pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Result<Vec<String>> {
+    let transaction = begin(database).await?;
+    let applied = Migrator::get_applied_migrations_read_only(&transaction).await;
+    let applied = applied.doing("reading which schema changes are applied")?;
+    let names: Vec<_> = applied
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect();
+    if names.is_empty() {
+        transaction.rollback().await.doing("ending a transaction")?;
+        return Ok(names);
+    }
+    let losses = losses(&transaction, plan, discard_journal).await?;
+    if !losses.is_empty() {
+        transaction.rollback().await.doing("ending a transaction")?;
+        return Err(Error::Refused(format!(
+            "taking the schema down would lose {}: roll back the runs first (`cli rollback`), export the journal \
+             (`cli journal export`) and say --discard-journal; rows of the application must be removed by hand",
+            losses.join(", ")
+        )));
+    }
+    let taken_down = Migrator::down(&transaction, None).await;
+    taken_down.doing("taking the schema down; nothing of it was changed")?;
+    transaction.commit().await.doing("taking the schema down")?;
+    Ok(names)
+}
+
+/// What would be lost with the schema.
+async fn losses(
+    transaction: &DatabaseTransaction,
+    plan: &Plan,
+    discard_journal: bool,
+) -> Result<Vec<String>> {
+    let mut questions = Vec::new();
+    for unit in plan.iter() {
+        let destination = &unit.definition().destination;
+        let (table, what) = (quote(&destination.table), &destination.table);
+        match &destination.write {
+            Write::Insert => {
+                questions.push((format!("SELECT count(*) FROM {table}"), what.clone()))
+            }
+            Write::Update { .. } => {
+                for column in destination.values() {
+                    let name = quote(&column.name);
+                    let sql = format!("SELECT count(*) FROM {table} WHERE {name} IS NOT NULL");
+                    questions.push((sql, format!("{what}.{}", column.name)));
+                }
+            }
+        }
+    }
+    if !discard_journal {
+        let sql = "SELECT count(*) FROM \"backstitch_journal\"".to_owned();
+        questions.push((sql, "backstitch_journal".into()));
+    }
+    let mut losses = Vec::new();
+    for (sql, what) in questions {
+        let row = transaction
+            .query_one_raw(statement(transaction, &sql, []))
+            .await;
+        let count = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0)));
+        let count = count.doing(format!("counting {what}"))?;
+        if count > 0 {
+            losses.push(format!("{count} rows of {what}"));
+        }
+    }
+    Ok(losses)
+}
+
+async fn begin(database: &Database) -> Result<DatabaseTransaction> {
+    let doing = "beginning the schema change";
+    let transaction = database.begin(Durability::Synced).await.doing(doing)?;
+    if database.dialect() == Dialect::Postgres {
+        let timeout = "SELECT set_config('lock_timeout', '500ms', true)";
+        let timeout = statement(&transaction, timeout, []);
+        transaction.execute_raw(timeout).await.doing(doing)?;
+    }
+    database.dialect().lock(&transaction).await.doing(doing)?;
+    Ok(transaction)
+}
+
+/// The source that a plan reads, checked.
+///
+/// # Errors
+/// [`Error::Usage`]: a table or a column that a unit reads is missing.
+pub async fn source(
+    database: &Database,
+    plan: &Plan,
+    as_of: i64,
+    window_days: u32,
+) -> Result<Source> {
+    let missing = check_source(database, plan).await?;
+    Ok(Source::new(database.clone(), as_of, window_days, missing))
+}
+
+/// Checks that the tables and columns that a plan's units read exist; gives the optional tables that do not.
+///
+/// # Errors
+/// [`Error::Usage`], naming the first that is missing.
+pub async fn check_source(database: &Database, plan: &Plan) -> Result<HashSet<String>> {
+    let mut missing = HashSet::new();
+    for unit in plan.iter() {
+        for table in unit.tables() {
+            let columns = database.columns(&table.name).await?;
+            if columns.is_empty() {
+                if table.optional {
+                    missing.insert(table.name);
+                    continue;
+                }
+                return Err(Error::Usage(format!(
+                    "this database has no table {}, which unit {} reads: check that the URL names the database of \
+                     the application (to try Backstitch on made-up data: `worker run --demo`)",
+                    table.name,
+                    unit.definition().name
+                )));
+            }
+            if let Some(column) = table
+                .columns
+                .iter()
+                .find(|column| !columns.contains(column))
+            {
+                return Err(Error::Usage(format!(
+                    "table {} has no column {column}, which unit {} reads: compare it with the schema that the plan \
+                     was made for",
+                    table.name,
+                    unit.definition().name
+                )));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The columns that the digests of a destination's rows cover: for inserts all that there are, for updates those that
+/// are overwritten.
+///
+/// # Errors
+/// [`Error::Usage`]: the destination lacks a column.
+pub async fn image(database: &Database, destination: &Destination) -> Result<Vec<String>> {
+    let columns = database.columns(&destination.table).await?;
+    if let Some(column) = destination
+        .columns
+        .iter()
+        .find(|column| !columns.contains(&column.name))
+    {
+        return Err(Error::Usage(format!(
+            "the destination {} has no column {}: compare it with `cli schema status`",
+            destination.table, column.name
+        )));
+    }
+    Ok(match destination.write {
+        Write::Insert => columns,
+        Write::Update { .. } => destination
+            .values()
+            .iter()
+            .map(|column| column.name.clone())
+            .collect(),
+    })
+}

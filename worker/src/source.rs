@@ -1,0 +1,225 @@
+//! What a unit reads through: the database, the run's two instants, and the keyset queries that units share.
+
+use std::collections::HashSet;
+
+use sea_orm::{DbErr, QueryResult, Value};
+
+use crate::backend::{Database, Dialect, quote};
+use crate::core::event::Cursor;
+use crate::error::{Doing, Result};
+use crate::unit::Range;
+
+/// A source, as a run sees it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    database: Database,
+    /// The instant that the run stands for, milliseconds since 1970.
+    pub as_of: i64,
+    /// How many days before it the sources are taken from.
+    pub window_days: u32,
+    /// Whether this is a catch-up pass.
+    pub catching_up: bool,
+    missing: HashSet<String>,
+}
+
+impl Source {
+    /// A source of which the tables in `missing` do not exist.
+    #[must_use]
+    pub fn new(database: Database, as_of: i64, window_days: u32, missing: HashSet<String>) -> Self {
+        Self {
+            database,
+            as_of,
+            window_days,
+            catching_up: false,
+            missing,
+        }
+    }
+
+    /// The same, for a catch-up pass.
+    #[must_use]
+    pub fn catching_up(&self) -> Self {
+        Self {
+            catching_up: true,
+            ..self.clone()
+        }
+    }
+
+    /// The window's first instant, milliseconds since 1970.
+    #[must_use]
+    pub fn since(&self) -> i64 {
+        self.as_of - i64::from(self.window_days) * 86_400_000
+    }
+
+    /// Whether the database has an optional table.
+    #[must_use]
+    pub fn has(&self, table: &str) -> bool {
+        !self.missing.contains(table)
+    }
+
+    /// Which SQL to write.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.database.dialect()
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all(
+        &self,
+        doing: &str,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>> {
+        self.database.all(sql, values).await.doing(doing)
+    }
+
+    /// Cuts a table by one of its text columns into up to `parts` ranges of about as many rows each.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn split(&self, table: &str, column: &str, parts: u32) -> Result<Vec<Range>> {
+        let doing = format!("cutting {table} into partitions");
+        let (table, column) = (quote(table), quote(column));
+        let count = format!("SELECT count(*) AS \"count\" FROM {table}");
+        let count = self.all(&doing, &count, []).await?;
+        let count = count.first().map_or(Ok(0), |row| row.try_get("", "count"));
+        let count: i64 = count.doing(doing.as_str())?;
+        let parts = i64::from(parts).clamp(1, count.max(1));
+        let mut ends: Vec<String> = Vec::new();
+        for part in 1..=parts {
+            let offset = (count * part / parts - 1).max(0);
+            let sql = format!(
+                "SELECT {column} AS \"end\" FROM {table} ORDER BY {column} LIMIT 1 OFFSET $1"
+            );
+            let rows = self.all(&doing, &sql, [offset.into()]).await?;
+            let end: Result<Vec<String>, DbErr> =
+                rows.iter().map(|row| row.try_get("", "end")).collect();
+            ends.extend(end.doing(doing.as_str())?);
+        }
+        // Rows that share a value belong together, so an end that repeats is none.
+        ends.dedup();
+        Ok(ranges(ends, count))
+    }
+}
+
+/// Ranges that end where `ends` says, sharing the estimate among them.
+#[must_use]
+pub fn ranges(ends: Vec<String>, rows: i64) -> Vec<Range> {
+    if ends.is_empty() {
+        return vec![Range {
+            lower: None,
+            upper: None,
+            estimate: rows,
+        }];
+    }
+    let share = rows / i64::try_from(ends.len()).unwrap_or(1);
+    let mut lower = None;
+    let mut ranges = Vec::with_capacity(ends.len());
+    for end in ends {
+        ranges.push(Range {
+            lower: lower.replace(end.clone()),
+            upper: Some(end),
+            estimate: share,
+        });
+    }
+    ranges
+}
+
+/// The SQL condition of a page: behind the cursor, within the range. The database alone compares.
+#[derive(Clone, Debug)]
+pub struct Keyset {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+    limit: usize,
+}
+
+impl Keyset {
+    /// Rows whose `column` lies behind the cursor's first part and within the range.
+    #[must_use]
+    pub fn new(column: &str, range: &Range, after: Option<&Cursor>) -> Self {
+        Self::with_comparison(column, range, after, ">")
+    }
+
+    /// The same, with the rows that share the cursor's first part: those of them that are still to come are told by
+    /// another condition.
+    #[must_use]
+    pub fn inclusive(column: &str, range: &Range, after: Option<&Cursor>) -> Self {
+        Self::with_comparison(column, range, after, ">=")
+    }
+
+    fn with_comparison(
+        column: &str,
+        range: &Range,
+        after: Option<&Cursor>,
+        comparison: &str,
+    ) -> Self {
+        let mut keyset = Self {
+            conditions: Vec::new(),
+            values: Vec::new(),
+            limit: 0,
+        };
+        match after.and_then(|cursor| cursor.first()) {
+            Some(first) => {
+                let place = keyset.bind(first.as_str());
+                keyset.and(format!("{column} {comparison} {place}"));
+            }
+            None => {
+                if let Some(lower) = &range.lower {
+                    let place = keyset.bind(lower.as_str());
+                    keyset.and(format!("{column} > {place}"));
+                }
+            }
+        }
+        if let Some(upper) = &range.upper {
+            let place = keyset.bind(upper.as_str());
+            keyset.and(format!("{column} <= {place}"));
+        }
+        keyset
+    }
+
+    /// Adds a condition.
+    pub fn and(&mut self, condition: String) {
+        self.conditions.push(condition);
+    }
+
+    /// Binds a value; gives its placeholder.
+    pub fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Binds the limit; gives its placeholder.
+    pub fn bind_limit(&mut self, limit: u32) -> String {
+        self.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.bind(i64::from(limit))
+    }
+
+    /// All conditions as one.
+    #[must_use]
+    pub fn condition(&self) -> String {
+        if self.conditions.is_empty() {
+            return "TRUE".into();
+        }
+        self.conditions.join(" AND ")
+    }
+
+    /// The bound values.
+    #[must_use]
+    pub fn values(&self) -> Vec<Value> {
+        self.values.clone()
+    }
+
+    /// The limit.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}

@@ -1,0 +1,176 @@
+//! The Unit trait and the types that it speaks: what somebody implements to bring a plan of their own.
+
+use async_trait::async_trait;
+
+use crate::core::event::{Cursor, Input};
+use crate::core::plan::Definition;
+use crate::error::Result;
+use crate::source::Source;
+
+/// A value over this many bytes is a bad row.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// One backfill into one destination. The engine asks it for pages and writes what they hold; it never writes itself.
+#[async_trait]
+pub trait Unit: Send + Sync {
+    /// What it is, and where it writes.
+    fn definition(&self) -> &Definition;
+
+    /// The tables that it reads.
+    fn tables(&self) -> Vec<SourceTable>;
+
+    /// Files that it reads; the run pins their digests.
+    fn inputs(&self) -> &[Input] {
+        &[]
+    }
+
+    /// Cuts a section of the source into up to `parts` key ranges in ascending order, the last with an upper end, so
+    /// that a pass over a growing table ends. At least one range, even of an empty source.
+    ///
+    /// # Errors
+    /// The database's.
+    async fn split(&self, source: &Source, section: usize, parts: u32) -> Result<Vec<Range>>;
+
+    /// The next page of a range after the cursor, in key order, transformed: about `limit` source rows. The database
+    /// alone compares keys. Reading twice at one cursor gives the same page while the source stands still.
+    ///
+    /// # Errors
+    /// The database's; an unreadable input.
+    async fn read(
+        &self,
+        source: &Source,
+        section: usize,
+        range: &Range,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page>;
+
+    /// Questions about the destination that must all be answered with zero.
+    fn checks(&self) -> Vec<Check> {
+        Vec::new()
+    }
+}
+
+/// A table that a unit reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTable {
+    /// Its name.
+    pub name: String,
+    /// Whether a database may lack it; it is then taken as empty.
+    pub optional: bool,
+    /// The columns read.
+    pub columns: Vec<String>,
+}
+
+/// A range of source keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The lower end, excluded.
+    pub lower: Option<String>,
+    /// The upper end, included.
+    pub upper: Option<String>,
+    /// Source rows expected in it; for progress only.
+    pub estimate: i64,
+}
+
+/// A page of a range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// One item for each source row, in the source's order.
+    pub items: Vec<Item>,
+    /// The cursor after the page.
+    pub to: Option<Cursor>,
+    /// Whether the range is exhausted.
+    pub last: bool,
+}
+
+impl Page {
+    /// An empty page behind a cursor.
+    #[must_use]
+    pub fn new(after: Option<&Cursor>) -> Self {
+        Self {
+            items: Vec::new(),
+            to: after.cloned(),
+            last: false,
+        }
+    }
+
+    /// Adds what became of the source row at a cursor.
+    pub fn push(&mut self, cursor: Cursor, item: Item) {
+        self.items.push(item);
+        self.to = Some(cursor);
+    }
+
+    /// Ends the page: the range is exhausted where the query gave fewer rows than its limit.
+    pub fn end(&mut self, rows: usize, limit: usize) {
+        self.last = rows < limit;
+    }
+}
+
+/// What became of a source row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// It is to be written.
+    Row(Row),
+    /// It needs nothing; the reason is one of few.
+    Skip(&'static str),
+    /// It is bad: set aside.
+    Bad {
+        /// Its key in the source.
+        key: String,
+        /// What is wrong with it; never its values.
+        reason: String,
+    },
+}
+
+/// A row to be written: one cell for each of the destination's columns, the key first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The key.
+    pub key: String,
+    /// The other columns' values, in their order.
+    pub values: Vec<Cell>,
+}
+
+/// A value to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// NULL, whatever the type.
+    Null,
+    /// Text.
+    Text(String),
+    /// A 32-bit integer.
+    Integer(i32),
+    /// A double.
+    Double(f64),
+    /// An instant, milliseconds since 1970, UTC.
+    Timestamp(i64),
+    /// A JSON document as text.
+    Json(String),
+}
+
+impl From<Option<String>> for Cell {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+/// A question about the destination; the answer should be zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is counted: `orphaned PromptPerformance rows`.
+    pub counts: &'static str,
+    /// Whether a count above zero is an error, or merely worth a look.
+    pub is_error: bool,
+    /// What to think of it, in brackets behind the count.
+    pub note: &'static str,
+    /// SQL that answers with one number; `{now}` stands for the database's clock in milliseconds since 1970, and
+    /// `{millis:column}` for a column's.
+    pub sql: &'static str,
+}

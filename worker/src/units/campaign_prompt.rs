@@ -1,0 +1,146 @@
+//! `campaign_prompt`: `Campaign.metadata.prompt` moves into `Campaign.prompt`, where the application has set none.
+
+use async_trait::async_trait;
+
+use super::{Spec, table};
+use crate::backend::Dialect;
+use crate::core::event::Cursor;
+use crate::core::plan::{ColumnType, Definition, Write};
+use crate::error::{Doing, Result};
+use crate::source::{Keyset, Source};
+use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
+
+/// A character may take six bytes in JSON (`\u0041`), so only a text over this is certainly too large.
+const MAX_JSON_BYTES: usize = 6 * MAX_VALUE_BYTES + 2;
+
+pub(super) struct CampaignPrompt {
+    definition: Definition,
+}
+
+impl CampaignPrompt {
+    pub(super) fn new() -> Self {
+        let definition = Spec {
+            name: "campaign_prompt",
+            version: 1,
+            summary: "copies metadata.prompt into Campaign.prompt",
+            priority: "critical",
+            depends_on: &[],
+            sections: &["campaigns"],
+            table: "Campaign",
+            columns: &[("id", ColumnType::Text), ("prompt", ColumnType::Text)],
+            write: Write::Update {
+                guard: "\"prompt\" IS NULL".into(),
+            },
+        };
+        Self {
+            definition: definition.definition(),
+        }
+    }
+}
+
+#[async_trait]
+impl Unit for CampaignPrompt {
+    fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    fn tables(&self) -> Vec<SourceTable> {
+        vec![table("Campaign", false, &["id", "metadata", "createdAt"])]
+    }
+
+    async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
+        source.split("Campaign", "id", parts).await
+    }
+
+    async fn read(
+        &self,
+        source: &Source,
+        _section: usize,
+        range: &Range,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page> {
+        let mut keyset = Keyset::new("c.\"id\"", range, after);
+        let prompt = match source.dialect() {
+            Dialect::Postgres => "CAST(c.\"metadata\" -> 'prompt' AS TEXT)",
+            Dialect::Sqlite => {
+                "CASE WHEN json_valid(c.\"metadata\") THEN c.\"metadata\" -> '$.prompt' \
+                 WHEN c.\"metadata\" IS NOT NULL THEN 'no JSON' END"
+            }
+        };
+        let limit = keyset.bind_limit(limit);
+        let as_of = keyset.bind(source.as_of);
+        let sql = format!(
+            "SELECT p.\"id\", p.\"taken\", p.\"late\", {bytes} AS \"bytes\", \
+                CASE WHEN {bytes} <= {MAX_JSON_BYTES} THEN p.\"prompt\" END AS \"prompt\" \
+             FROM (SELECT c.\"id\", c.\"prompt\" IS NOT NULL AS \"taken\", {prompt} AS \"prompt\", \
+                    COALESCE({created} > {as_of}, TRUE) AS \"late\" \
+                FROM \"Campaign\" c WHERE {range} ORDER BY c.\"id\" LIMIT {limit}) p ORDER BY p.\"id\"",
+            bytes = source.dialect().bytes("p.\"prompt\""),
+            created = source.dialect().millis("c.\"createdAt\""),
+            range = keyset.condition(),
+        );
+        let rows = source
+            .all("reading Campaign", &sql, keyset.values())
+            .await?;
+        let mut page = Page::new(after);
+        for row in &rows {
+            let read = || {
+                let id: String = row.try_get("", "id")?;
+                let taken: bool = row.try_get("", "taken")?;
+                let late: bool = row.try_get("", "late")?;
+                let bytes: Option<i64> = row.try_get("", "bytes")?;
+                let json: Option<String> = row.try_get("", "prompt")?;
+                Ok((id, taken, late, bytes, json))
+            };
+            let (id, taken, late, bytes, json) = read().doing("reading Campaign")?;
+            let item = if taken {
+                Item::Skip("prompt already set")
+            } else if source.catching_up && late {
+                // Campaigns that are created meanwhile are the next run's: else a catch-up would never end.
+                Item::Skip("created after as_of")
+            } else {
+                prompt_item(&id, bytes.is_some(), json.as_deref())
+            };
+            page.push(vec![id], item);
+        }
+        page.end(rows.len(), keyset.limit());
+        Ok(page)
+    }
+}
+
+/// `present`: there is a value, even where it was too large to be read.
+fn prompt_item(id: &str, present: bool, json: Option<&str>) -> Item {
+    let bad = |reason: &str| Item::Bad {
+        key: id.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let Some(json) = json else {
+        return match present {
+            true => bad("metadata.prompt is over 1 MiB"),
+            false => Item::Skip("no prompt"),
+        };
+    };
+    if json == "no JSON" {
+        return bad("metadata is not JSON");
+    }
+    match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(serde_json::Value::Null) => Item::Skip("no prompt"),
+        Ok(serde_json::Value::String(prompt)) => {
+            if prompt.len() > MAX_VALUE_BYTES {
+                bad("metadata.prompt is over 1 MiB")
+            } else if prompt.contains('\0') {
+                bad("metadata.prompt contains a NUL character")
+            } else if prompt.trim().is_empty() {
+                Item::Skip("blank prompt")
+            } else {
+                Item::Row(Row {
+                    key: id.to_owned(),
+                    values: vec![Cell::from(prompt.trim())],
+                })
+            }
+        }
+        Ok(_) => bad("metadata.prompt is not a string"),
+        Err(_) => bad("metadata.prompt cannot be read as Unicode text"),
+    }
+}

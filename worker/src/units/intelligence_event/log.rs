@@ -1,0 +1,248 @@
+//! Log files: NDJSON, plain or `.gz`, as a log drain writes them. A line's `message` is a task, or contains one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Mutex, PoisonError};
+
+use flate2::read::MultiGzDecoder;
+use sea_orm::DbErr;
+
+use super::OUTSIDE;
+use super::task::{Fields, Task};
+use crate::core::event::{Cursor, Input};
+use crate::error::{Doing, Error, Result};
+use crate::source::Source;
+use crate::unit::{Item, MAX_VALUE_BYTES, Page};
+
+const NO_TASK: &str = "log line without an agent task";
+
+/// An open log file, before its next line.
+pub(super) struct Reader {
+    file: usize,
+    line: u64,
+    input: Box<dyn BufRead + Send>,
+}
+
+/// A line that may hold a task.
+struct Line {
+    file: usize,
+    line: u64,
+    /// None: over 1 MiB.
+    text: Option<Vec<u8>>,
+}
+
+/// The next lines of all files; cursor [file, line], both counted from 1 in the order given.
+pub(super) async fn read(
+    source: &Source,
+    logs: &[Input],
+    reader: &Mutex<Option<Reader>>,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Page> {
+    let lines = next_lines(logs, reader, after, limit)?;
+    let texts: Vec<_> = lines.iter().map(|line| candidate(line, logs)).collect();
+    let mut campaigns: Vec<&str> = Vec::new();
+    for candidate in &texts {
+        if let Candidate::Task { campaign, .. } = candidate {
+            campaigns.push(campaign);
+        }
+    }
+    let campaigns = tenants(source, &campaigns).await?;
+    let mut page = Page::new(after);
+    for (line, candidate) in lines.iter().zip(texts) {
+        let item = match candidate {
+            Candidate::None => Item::Skip(NO_TASK),
+            Candidate::Bad(item) => item,
+            Candidate::Task { campaign, json } => match campaigns.get(&campaign) {
+                Some((_, false)) => Item::Skip(OUTSIDE),
+                Some((tenant, true)) => {
+                    let task = Task::parse(&json, source.as_of);
+                    task.map_or_else(
+                        |reason| bad(line, logs, reason),
+                        |task| Item::Row(task.event(&campaign, tenant)),
+                    )
+                }
+                None => bad(line, logs, "there is no such campaign"),
+            },
+        };
+        page.push(vec![line.file.to_string(), line.line.to_string()], item);
+    }
+    page.end(lines.len(), usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(page)
+}
+
+enum Candidate {
+    None,
+    Bad(Item),
+    Task { campaign: String, json: String },
+}
+
+fn candidate(line: &Line, logs: &[Input]) -> Candidate {
+    let Some(text) = &line.text else {
+        return Candidate::Bad(bad(line, logs, "the line is over 1 MiB"));
+    };
+    let text = String::from_utf8_lossy(text);
+    let Some(json) = find_task(&text) else {
+        return Candidate::None;
+    };
+    match Fields::parse(&json).map(|fields| fields.campaign_id()) {
+        Some(Ok(campaign)) => Candidate::Task { campaign, json },
+        Some(Err(reason)) => Candidate::Bad(bad(line, logs, reason)),
+        None => Candidate::None,
+    }
+}
+
+/// The JSON text of the task that a line holds: its `message`, or an object within the message's text.
+fn find_task(line: &str) -> Option<String> {
+    let message = Fields::parse(line)?.message?.get();
+    if message.starts_with('{') {
+        return is_task(message).then(|| message.to_owned());
+    }
+    let message: String = serde_json::from_str(message).ok()?;
+    let mut from = 0;
+    while let Some(found) = message[from..].find('{') {
+        let rest = &message[from + found..];
+        let mut objects =
+            serde_json::Deserializer::from_str(rest).into_iter::<&serde_json::value::RawValue>();
+        match objects.next() {
+            Some(Ok(object)) if is_task(object.get()) => return Some(object.get().to_owned()),
+            // An object that is no task may still hold one.
+            _ => from += found + 1,
+        }
+    }
+    None
+}
+
+fn is_task(json: &str) -> bool {
+    Fields::parse(json).is_some_and(|fields| fields.is_task())
+}
+
+fn bad(line: &Line, logs: &[Input], reason: &str) -> Item {
+    let path = logs.get(line.file - 1).map_or("", |log| log.path.as_str());
+    Item::Bad {
+        key: format!("{path}:{}", line.line),
+        reason: reason.into(),
+    }
+}
+
+/// Tenant of each campaign, and whether it lies in the window.
+async fn tenants(source: &Source, campaigns: &[&str]) -> Result<HashMap<String, (String, bool)>> {
+    if campaigns.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let dialect = source.dialect();
+    let sql = format!(
+        "SELECT c.\"id\", c.\"tenantId\", COALESCE({} BETWEEN $2 AND $3, FALSE) AS \"due\" \
+         FROM \"Campaign\" c WHERE {}",
+        dialect.millis("c.\"createdAt\""),
+        dialect.is_any("c.\"id\"", "$1"),
+    );
+    let doing = "looking up the campaigns of log lines";
+    let values = [
+        dialect.texts(campaigns),
+        source.since().into(),
+        source.as_of.into(),
+    ];
+    let rows = source.all(doing, &sql, values).await?;
+    let found: Result<_, DbErr> = rows
+        .iter()
+        .map(|row| {
+            let tenant: (String, bool) = (row.try_get("", "tenantId")?, row.try_get("", "due")?);
+            Ok((row.try_get("", "id")?, tenant))
+        })
+        .collect();
+    found.doing(doing)
+}
+
+/// Up to `limit` lines behind the cursor; goes on with the open file where it stands there.
+fn next_lines(
+    logs: &[Input],
+    reader: &Mutex<Option<Reader>>,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Vec<Line>> {
+    let (file, line) = match after.map(Vec::as_slice) {
+        Some([file, line]) => (file.parse().unwrap_or(1), line.parse().unwrap_or(0)),
+        _ => (1, 0),
+    };
+    let mut slot = reader.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut reader = match slot.take() {
+        Some(reader) if (reader.file, reader.line) == (file, line) => Some(reader),
+        _ => open(logs, file, line)?,
+    };
+    let mut lines = Vec::new();
+    while let Some(open_file) = &mut reader
+        && lines.len() < usize::try_from(limit).unwrap_or(usize::MAX)
+    {
+        let failed = |error| unreadable(logs, open_file.file, &error);
+        match read_line(&mut open_file.input).map_err(failed)? {
+            Some(text) => {
+                open_file.line += 1;
+                lines.push(Line {
+                    file: open_file.file,
+                    line: open_file.line,
+                    text,
+                });
+            }
+            None => reader = open(logs, open_file.file + 1, 0)?,
+        }
+    }
+    *slot = reader;
+    Ok(lines)
+}
+
+/// A file, skipped to behind a line; none behind the last file.
+fn open(logs: &[Input], file: usize, line: u64) -> Result<Option<Reader>> {
+    let Some(log) = logs.get(file - 1) else {
+        return Ok(None);
+    };
+    let failed = |error| unreadable(logs, file, &error);
+    let plain = File::open(&log.path).map_err(failed)?;
+    let mut input: Box<dyn BufRead + Send> = if log.path.ends_with(".gz") {
+        Box::new(BufReader::new(MultiGzDecoder::new(plain)))
+    } else {
+        Box::new(BufReader::new(plain))
+    };
+    for _ in 0..line {
+        read_line(&mut input).map_err(failed)?;
+    }
+    Ok(Some(Reader { file, line, input }))
+}
+
+fn unreadable(logs: &[Input], file: usize, error: &std::io::Error) -> Error {
+    let path = logs.get(file - 1).map_or("", |log| log.path.as_str());
+    Error::Usage(format!(
+        "cannot read the agent log {path}: {error}; mend the file or its rights, then run the same command to go on"
+    ))
+}
+
+/// The next line without its end; none at the end of the file. Of a line over 1 MiB, only the fact is kept.
+fn read_line(input: &mut Box<dyn BufRead + Send>) -> std::io::Result<Option<Option<Vec<u8>>>> {
+    let mut line = Vec::new();
+    let bound = MAX_VALUE_BYTES as u64 + 1;
+    input.take(bound).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.ends_with(b"\n") {
+        line.pop();
+        return Ok(Some(Some(line)));
+    }
+    if line.len() <= MAX_VALUE_BYTES {
+        return Ok(Some(Some(line)));
+    }
+    loop {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let length = end.map_or(buffer.len(), |end| end + 1);
+        input.consume(length);
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(Some(None))
+}

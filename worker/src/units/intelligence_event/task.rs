@@ -1,0 +1,229 @@
+//! An agent execution, as any of the three sources reports it: parsed with its JSON kept to the letter, so that no
+//! number loses a digit on its way through.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::time;
+
+/// Decimal exponents beyond this fit no column: PostgreSQL's `numeric`, of which JSONB numbers are made, holds
+/// 16,383 digits behind the point.
+const MAX_EXPONENT: i64 = 16_000;
+
+/// An execution whose fields are all right.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) agent: String,
+    pub(super) asset: Option<String>,
+    pub(super) completed_at: i64,
+    pub(super) success: bool,
+    pub(super) duration: Optional,
+    pub(super) tokens_in: Optional,
+    pub(super) tokens_out: Optional,
+    pub(super) cost: Optional,
+    pub(super) model: Option<String>,
+}
+
+/// A number as JSON text, or null.
+#[derive(Debug)]
+pub(super) struct Optional(String);
+
+impl Optional {
+    pub(super) fn number(number: impl ToString) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl Task {
+    /// Reads a task object. `as_of`: nothing may be dated after it.
+    pub(super) fn parse(json: &str, as_of: i64) -> Result<Self, &'static str> {
+        let fields = Fields::parse(json).ok_or("the task cannot be read as a JSON object")?;
+        Self::from_fields(&fields, as_of)
+    }
+
+    pub(super) fn from_fields(fields: &Fields<'_>, as_of: i64) -> Result<Self, &'static str> {
+        let agent = text(fields.agent, "agentId is not a string")?;
+        let completed = text(fields.completed_at, "completedAt is not a string")?;
+        let success = match fields.success.map(RawValue::get) {
+            Some("true") => true,
+            Some("false") => false,
+            Some("null") | None => return Err("success is missing"),
+            Some(_) => return Err("success is not a boolean"),
+        };
+        let task = Self {
+            agent: agent.ok_or("agentId is missing")?,
+            asset: text(fields.asset, "assetId is not a string")?,
+            completed_at: time::parse_millis(&completed.ok_or("completedAt is missing")?)
+                .ok_or("completedAt is not a time in RFC 3339")?,
+            success,
+            duration: number(fields.duration, "duration is not a number")?,
+            tokens_in: number(fields.tokens_in, "tokensIn is not a number")?,
+            tokens_out: number(fields.tokens_out, "tokensOut is not a number")?,
+            cost: number(fields.cost, "cost is not a number")?,
+            model: text(fields.model, "model is not a string")?,
+        };
+        Self::checked(task, as_of)
+    }
+
+    /// Rules that hold for every source.
+    pub(super) fn checked(task: Self, as_of: i64) -> Result<Self, &'static str> {
+        if task.completed_at > as_of {
+            return Err("completedAt is after as_of");
+        }
+        let is_negative = |number: &Optional| number.0.starts_with('-') && !is_zero(&number.0);
+        if is_negative(&task.tokens_in) || is_negative(&task.tokens_out) {
+            return Err("a token count is negative");
+        }
+        let numbers = [
+            &task.duration,
+            &task.tokens_in,
+            &task.tokens_out,
+            &task.cost,
+        ];
+        if !numbers.into_iter().all(|number| fits(&number.0)) {
+            return Err("a number does not fit the column");
+        }
+        let texts = [Some(&task.agent), task.asset.as_ref(), task.model.as_ref()];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+            return Err("a text contains a NUL character");
+        }
+        Ok(task)
+    }
+
+    /// The payload that the contract asks for: exactly these fields, a missing optional value as null.
+    pub(super) fn payload(&self, campaign: &str) -> String {
+        let text = |text: Option<&str>| serde_json::json!(text).to_string();
+        format!(
+            "{{\"campaignId\":{},\"assetId\":{},\"duration\":{},\"tokensIn\":{},\"tokensOut\":{},\"cost\":{},\
+             \"success\":{},\"model\":{}}}",
+            text(Some(campaign)),
+            text(self.asset.as_deref()),
+            self.duration.0,
+            self.tokens_in.0,
+            self.tokens_out.0,
+            self.cost.0,
+            self.success,
+            text(self.model.as_deref()),
+        )
+    }
+}
+
+/// A required or optional text; null is missing.
+fn text(field: Option<&RawValue>, wrong: &'static str) -> Result<Option<String>, &'static str> {
+    match field.map(RawValue::get) {
+        None | Some("null") => Ok(None),
+        Some(json) if json.starts_with('"') => serde_json::from_str(json)
+            .map(Some)
+            .map_err(|_| "a text is not Unicode"),
+        Some(_) => Err(wrong),
+    }
+}
+
+fn number(field: Option<&RawValue>, wrong: &'static str) -> Result<Optional, &'static str> {
+    match field.map(RawValue::get) {
+        None | Some("null") => Ok(Optional("null".into())),
+        Some(json) if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+            Ok(Optional(json.into()))
+        }
+        Some(_) => Err(wrong),
+    }
+}
+
+fn is_zero(number: &str) -> bool {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    !mantissa.bytes().any(|digit| (b'1'..=b'9').contains(&digit))
+}
+
+/// Whether a JSON number (or null) can be stored; not so for NaN, which a `numeric` may hold.
+fn fits(number: &str) -> bool {
+    if number == "null" {
+        return true;
+    }
+    if serde_json::from_str::<&RawValue>(number).is_err() || number.len() > 16_000 {
+        return false;
+    }
+    match number.split_once(['e', 'E']) {
+        Some((_, exponent)) => exponent
+            .parse::<i64>()
+            .is_ok_and(|exponent| exponent.abs() <= MAX_EXPONENT),
+        None => true,
+    }
+}
+
+/// The fields that a task may have, unparsed. A key that stands twice has its last value, as in JSONB.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) campaign: Option<&'a RawValue>,
+    agent: Option<&'a RawValue>,
+    asset: Option<&'a RawValue>,
+    completed_at: Option<&'a RawValue>,
+    success: Option<&'a RawValue>,
+    duration: Option<&'a RawValue>,
+    tokens_in: Option<&'a RawValue>,
+    tokens_out: Option<&'a RawValue>,
+    cost: Option<&'a RawValue>,
+    model: Option<&'a RawValue>,
+    /// What a log line holds beside or around a task.
+    pub(super) message: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a JSON object; none where the text is no JSON object.
+    pub(super) fn parse(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// Whether this is a report of an agent execution: it names its campaign and at least two of the three things
+    /// that a report cannot do without, so one with a single mistake is seen as bad rather than passed over.
+    pub(super) fn is_task(&self) -> bool {
+        let required = [self.agent, self.completed_at, self.success];
+        self.campaign.is_some() && required.into_iter().flatten().count() >= 2
+    }
+
+    /// The campaign's id.
+    pub(super) fn campaign_id(&self) -> Result<String, &'static str> {
+        text(self.campaign, "campaignId is not a string")?.ok_or("campaignId is missing")
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut fields = Fields::default();
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    let field = match key.as_ref() {
+                        "campaignId" => &mut fields.campaign,
+                        "agentId" => &mut fields.agent,
+                        "assetId" => &mut fields.asset,
+                        "completedAt" => &mut fields.completed_at,
+                        "success" => &mut fields.success,
+                        "duration" => &mut fields.duration,
+                        "tokensIn" => &mut fields.tokens_in,
+                        "tokensOut" => &mut fields.tokens_out,
+                        "cost" => &mut fields.cost,
+                        "model" => &mut fields.model,
+                        "message" => &mut fields.message,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *field = Some(map.next_value()?);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}

@@ -1,0 +1,68 @@
+//! The built-in plan: Phase 5's units, in order. A plan of your own is another list like [`phase5`].
+
+mod agent_feedback;
+mod campaign_prompt;
+mod intelligence_event;
+mod kpi_history;
+mod prompt_performance;
+
+use crate::core::event::Input;
+use crate::core::plan::{Column, ColumnType, Definition, Destination, Write};
+use crate::unit::{SourceTable, Unit};
+
+/// The units of Phase 5; `logs` are the agent log files that `intelligence_event` reads.
+#[must_use]
+pub fn phase5(logs: Vec<Input>) -> Vec<Box<dyn Unit>> {
+    vec![
+        Box::new(campaign_prompt::CampaignPrompt::new()),
+        Box::new(intelligence_event::IntelligenceEvent::new(logs)),
+        Box::new(prompt_performance::PromptPerformance::new()),
+        Box::new(kpi_history::KpiHistory::new()),
+        Box::new(agent_feedback::AgentFeedback::new()),
+    ]
+}
+
+/// A definition, spelled shortly.
+struct Spec<'a> {
+    name: &'a str,
+    version: u32,
+    summary: &'a str,
+    priority: &'a str,
+    depends_on: &'a [&'a str],
+    sections: &'a [&'a str],
+    table: &'a str,
+    columns: &'a [(&'a str, ColumnType)],
+    write: Write,
+}
+
+impl Spec<'_> {
+    fn definition(self) -> Definition {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let columns = self.columns.iter().map(|(name, kind)| Column {
+            name: (*name).to_owned(),
+            kind: *kind,
+        });
+        Definition {
+            name: self.name.into(),
+            version: self.version,
+            summary: self.summary.into(),
+            priority: self.priority.into(),
+            depends_on: owned(self.depends_on),
+            sections: owned(self.sections),
+            destination: Destination {
+                table: self.table.into(),
+                key: self.columns[0].0.into(),
+                columns: columns.collect(),
+                write: self.write,
+            },
+        }
+    }
+}
+
+fn table(name: &str, optional: bool, columns: &[&str]) -> SourceTable {
+    SourceTable {
+        name: name.into(),
+        optional,
+        columns: columns.iter().map(|column| (*column).into()).collect(),
+    }
+}

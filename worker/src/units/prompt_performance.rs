@@ -1,0 +1,227 @@
+//! `prompt_performance`: one row for each campaign of the window whose publish jobs were seen by somebody.
+
+use async_trait::async_trait;
+use sea_orm::{DbErr, QueryResult};
+
+use super::{Spec, table};
+use crate::core::event::Cursor;
+use crate::core::plan::{ColumnType, Definition, Write};
+use crate::error::{Doing, Result};
+use crate::identity;
+use crate::source::{Keyset, Source};
+use crate::unit::{Cell, Check, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
+
+const NAME: &str = "prompt_performance";
+const NO_PROMPT: &str = "Legacy campaign (no prompt recorded)";
+
+/// A job with a negative count is bad and counts nowhere.
+pub(super) const NEGATIVE: &str =
+    "(j.\"impressions\" < 0 OR j.\"clicks\" < 0 OR j.\"conversions\" < 0)";
+
+pub(super) struct PromptPerformance {
+    definition: Definition,
+}
+
+impl PromptPerformance {
+    pub(super) fn new() -> Self {
+        let definition = Spec {
+            name: NAME,
+            version: 1,
+            summary: "sums up the publish jobs of each campaign",
+            priority: "high",
+            depends_on: &["campaign_prompt"],
+            sections: &["campaigns"],
+            table: "PromptPerformance",
+            columns: &[
+                ("id", ColumnType::Text),
+                ("campaignId", ColumnType::Text),
+                ("promptText", ColumnType::Text),
+                ("impressions", ColumnType::Integer),
+                ("clicks", ColumnType::Integer),
+                ("conversions", ColumnType::Integer),
+                ("ctr", ColumnType::Double),
+                ("cvr", ColumnType::Double),
+                ("rewardScore", ColumnType::Double),
+                ("createdAt", ColumnType::Timestamp),
+                ("updatedAt", ColumnType::Timestamp),
+            ],
+            write: Write::Insert,
+        };
+        Self {
+            definition: definition.definition(),
+        }
+    }
+}
+
+#[async_trait]
+impl Unit for PromptPerformance {
+    fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    fn tables(&self) -> Vec<SourceTable> {
+        vec![
+            table("Campaign", false, &["id", "createdAt"]),
+            table("Asset", false, &["id", "campaignId"]),
+            table(
+                "PublishJob",
+                false,
+                &["id", "assetId", "impressions", "clicks", "conversions"],
+            ),
+        ]
+    }
+
+    async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
+        source.split("Campaign", "id", parts).await
+    }
+
+    async fn read(
+        &self,
+        source: &Source,
+        _section: usize,
+        range: &Range,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page> {
+        let mut keyset = Keyset::new("c.\"id\"", range, after);
+        let condition = keyset.condition();
+        let page_limit = keyset.bind_limit(limit);
+        let since = keyset.bind(source.since());
+        let as_of = keyset.bind(source.as_of);
+        let created = source.dialect().millis("c.\"createdAt\"");
+        let sql = format!(
+            "WITH page AS ( \
+                SELECT c.\"id\", {created} AS \"created\", \
+                    COALESCE({created} BETWEEN {since} AND {as_of}, FALSE) AS \"due\", \
+                    {prompt_bytes} <= {MAX_VALUE_BYTES} AS \"fits\", \
+                    CASE WHEN {prompt_bytes} <= {MAX_VALUE_BYTES} THEN c.\"prompt\" END AS \"prompt\" \
+                FROM \"Campaign\" c WHERE {condition} ORDER BY c.\"id\" LIMIT {page_limit}), \
+             sums AS ( \
+                SELECT a.\"campaignId\", CAST(SUM(j.\"impressions\") AS BIGINT) AS \"impressions\", \
+                    CAST(SUM(j.\"clicks\") AS BIGINT) AS \"clicks\", \
+                    CAST(SUM(j.\"conversions\") AS BIGINT) AS \"conversions\" \
+                FROM page p JOIN \"Asset\" a ON a.\"campaignId\" = p.\"id\" \
+                JOIN \"PublishJob\" j ON j.\"assetId\" = a.\"id\" \
+                WHERE p.\"due\" AND NOT COALESCE({NEGATIVE}, FALSE) GROUP BY a.\"campaignId\") \
+             SELECT p.*, COALESCE(s.\"impressions\", 0) AS \"impressions\", \
+                COALESCE(s.\"clicks\", 0) AS \"clicks\", COALESCE(s.\"conversions\", 0) AS \"conversions\" \
+             FROM page p LEFT JOIN sums s ON s.\"campaignId\" = p.\"id\" ORDER BY p.\"id\"",
+            prompt_bytes = source.dialect().bytes("c.\"prompt\""),
+        );
+        let doing = "reading Campaign and PublishJob";
+        let rows = source.all(doing, &sql, keyset.values()).await?;
+        let mut page = Page::new(after);
+        let mut due = Vec::new();
+        for row in &rows {
+            let campaign = campaign(row).doing(doing)?;
+            if campaign.due {
+                due.push(campaign.id.clone());
+            }
+            let item = campaign.item(source.as_of);
+            page.push(vec![campaign.id], item);
+        }
+        page.end(rows.len(), keyset.limit());
+        page.items.extend(negative_jobs(source, &due).await?);
+        Ok(page)
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        vec![Check {
+            counts: "orphaned PromptPerformance rows",
+            is_error: true,
+            note: "their campaign does not exist",
+            sql: r#"SELECT count(*) AS "count" FROM "PromptPerformance" p
+                WHERE NOT EXISTS (SELECT 1 FROM "Campaign" c WHERE c."id" = p."campaignId")"#,
+        }]
+    }
+}
+
+/// A campaign with the sums of its jobs.
+struct Campaign {
+    id: String,
+    created: Option<i64>,
+    due: bool,
+    prompt_fits: bool,
+    prompt: Option<String>,
+    impressions: i64,
+    clicks: i64,
+    conversions: i64,
+}
+
+fn campaign(row: &QueryResult) -> Result<Campaign, DbErr> {
+    Ok(Campaign {
+        id: row.try_get("", "id")?,
+        created: row.try_get("", "created")?,
+        due: row.try_get("", "due")?,
+        prompt_fits: row.try_get::<Option<bool>>("", "fits")?.unwrap_or(true),
+        prompt: row.try_get("", "prompt")?,
+        impressions: row.try_get("", "impressions")?,
+        clicks: row.try_get("", "clicks")?,
+        conversions: row.try_get("", "conversions")?,
+    })
+}
+
+impl Campaign {
+    fn item(&self, as_of: i64) -> Item {
+        if !self.due {
+            return Item::Skip("campaign outside the window");
+        }
+        if self.impressions <= 0 {
+            return Item::Skip("no impressions");
+        }
+        let bad = |reason: &str| Item::Bad {
+            key: self.id.clone(),
+            reason: reason.into(),
+        };
+        if !self.prompt_fits {
+            return bad("the prompt is over 1 MiB");
+        }
+        let sums = [self.impressions, self.clicks, self.conversions].map(i32::try_from);
+        let [Ok(impressions), Ok(clicks), Ok(conversions)] = sums else {
+            return bad("a sum does not fit the column");
+        };
+        let ratio = |numerator: i32, denominator: i32| {
+            Cell::Double(f64::from(numerator) / f64::from(denominator))
+        };
+        let created = self.created.map_or(Cell::Null, Cell::Timestamp);
+        Item::Row(Row {
+            key: identity::id(NAME, &self.id, &[]),
+            values: vec![
+                Cell::from(self.id.as_str()),
+                Cell::from(self.prompt.as_deref().unwrap_or(NO_PROMPT)),
+                Cell::Integer(impressions),
+                Cell::Integer(clicks),
+                Cell::Integer(conversions),
+                ratio(clicks, impressions),
+                ratio(conversions, clicks.max(1)),
+                Cell::Double(0.0),
+                created,
+                Cell::Timestamp(as_of),
+            ],
+        })
+    }
+}
+
+/// The jobs of these campaigns that count nowhere.
+async fn negative_jobs(source: &Source, campaigns: &[String]) -> Result<Vec<Item>> {
+    if campaigns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = source.dialect();
+    let campaigns: Vec<_> = campaigns.iter().map(String::as_str).collect();
+    let sql = format!(
+        "SELECT j.\"id\" FROM \"PublishJob\" j JOIN \"Asset\" a ON a.\"id\" = j.\"assetId\" \
+         WHERE {NEGATIVE} AND {} ORDER BY j.\"id\"",
+        dialect.is_any("a.\"campaignId\"", "$1")
+    );
+    let doing = "reading PublishJob";
+    let rows = source.all(doing, &sql, [dialect.texts(&campaigns)]).await?;
+    let bad = |row: &QueryResult| {
+        Ok(Item::Bad {
+            key: format!("PublishJob/{}", row.try_get::<String>("", "id")?),
+            reason: "a count is negative".into(),
+        })
+    };
+    let items: Result<_, DbErr> = rows.iter().map(bad).collect();
+    items.doing(doing)
+}
