@@ -110,11 +110,12 @@ pub async fn open(
     worker: &str,
 ) -> Result<Opened> {
     let definitions = definitions(plan);
-    check_units(&definitions, options)?;
+    check_known(&definitions, options)?;
     journal::check_format(database.connection()).await?;
     let identity = database.identity().await?;
     loop {
         if let Some((run, state)) = runs::unfinished(database.connection()).await? {
+            check_dependencies(&definitions, options, Some(&state))?;
             let state = resume(
                 database,
                 &run,
@@ -130,6 +131,7 @@ pub async fn open(
                 resumed: true,
             });
         }
+        check_dependencies(&definitions, options, None)?;
         let run = uuid::Uuid::now_v7().to_string();
         let mut pins = Vec::new();
         for definition in &definitions {
@@ -277,7 +279,7 @@ impl Context {
     }
 }
 
-fn check_units(definitions: &[Definition], options: &Options) -> Result<()> {
+fn check_known(definitions: &[Definition], options: &Options) -> Result<()> {
     let known = |name: &String| definitions.iter().any(|unit| unit.name == *name);
     if let Some(unknown) = options.units.iter().find(|name| !known(name)) {
         let names: Vec<_> = definitions.iter().map(|unit| unit.name.as_str()).collect();
@@ -285,6 +287,29 @@ fn check_units(definitions: &[Definition], options: &Options) -> Result<()> {
             "there is no unit {unknown}; the plan's units are {}",
             names.join(", ")
         )));
+    }
+    Ok(())
+}
+
+/// A chosen unit whose dependency is neither chosen nor complete could never begin.
+fn check_dependencies(
+    definitions: &[Definition],
+    options: &Options,
+    state: Option<&RunState>,
+) -> Result<()> {
+    let is_chosen = |name: &String| options.units.contains(name);
+    let is_complete = |name: &String| {
+        let unit = state.and_then(|state| state.units.get(name));
+        unit.is_some_and(|unit| unit.status == UnitStatus::Completed)
+    };
+    for unit in definitions.iter().filter(|unit| is_chosen(&unit.name)) {
+        let mut needed = unit.depends_on.iter();
+        if let Some(needed) = needed.find(|name| !is_chosen(name) && !is_complete(name)) {
+            return Err(Error::Usage(format!(
+                "unit {} depends on {needed}, which is not complete: add --unit {needed}",
+                unit.name
+            )));
+        }
     }
     Ok(())
 }

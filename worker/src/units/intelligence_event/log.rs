@@ -9,12 +9,14 @@ use flate2::read::MultiGzDecoder;
 use sea_orm::DbErr;
 
 use super::OUTSIDE;
-use super::task::{Fields, Task};
+use super::task::{self, Fields, Task};
 use crate::core::event::{Cursor, Input};
 use crate::error::{Doing, Error, Result};
 use crate::source::Source;
 use crate::unit::{Item, MAX_VALUE_BYTES, Page};
 
+/// How many objects in a message are looked at: enough for any log, and a bound on a line of nothing but braces.
+const MAX_OBJECTS: usize = 1_000;
 const NO_TASK: &str = "log line without an agent task";
 
 /// An open log file, before its next line.
@@ -58,9 +60,11 @@ pub(super) async fn read(
                 Some((_, false)) => Item::Skip(OUTSIDE),
                 Some((tenant, true)) => {
                     let task = Task::parse(&json, source.as_of);
-                    task.map_or_else(
-                        |reason| bad(line, logs, reason),
-                        |task| Item::Row(task.event(&campaign, tenant)),
+                    task::item(
+                        source,
+                        task,
+                        || key(line, logs),
+                        |task| task.event(&campaign, tenant),
                     )
                 }
                 None => bad(line, logs, "there is no such campaign"),
@@ -101,7 +105,10 @@ fn find_task(line: &str) -> Option<String> {
     }
     let message: String = serde_json::from_str(message).ok()?;
     let mut from = 0;
-    while let Some(found) = message[from..].find('{') {
+    for _ in 0..MAX_OBJECTS {
+        let Some(found) = message[from..].find('{') else {
+            break;
+        };
         let rest = &message[from + found..];
         let mut objects =
             serde_json::Deserializer::from_str(rest).into_iter::<&serde_json::value::RawValue>();
@@ -119,11 +126,15 @@ fn is_task(json: &str) -> bool {
 }
 
 fn bad(line: &Line, logs: &[Input], reason: &str) -> Item {
-    let path = logs.get(line.file - 1).map_or("", |log| log.path.as_str());
     Item::Bad {
-        key: format!("{path}:{}", line.line),
+        key: key(line, logs),
         reason: reason.into(),
     }
+}
+
+fn key(line: &Line, logs: &[Input]) -> String {
+    let path = logs.get(line.file - 1).map_or("", |log| log.path.as_str());
+    format!("{path}:{}", line.line)
 }
 
 /// Tenant of each campaign, and whether it lies in the window.

@@ -211,14 +211,14 @@ async fn read_metadata(
     let rows = source.all(doing, &sql, keyset.values()).await?;
     let mut page = Page::new(after);
     for row in &rows {
-        let (cursor, item) = metadata_item(row, source.as_of).doing(doing)?;
+        let (cursor, item) = metadata_item(row, source).doing(doing)?;
         page.push(cursor, item);
     }
     page.end(rows.len(), keyset.limit());
     Ok(page)
 }
 
-fn metadata_item(row: &QueryResult, as_of: i64) -> Result<(Cursor, Item), DbErr> {
+fn metadata_item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item), DbErr> {
     let campaign: String = row.try_get("", "id")?;
     let tenant: String = row.try_get("", "tenantId")?;
     let due: bool = row.try_get("", "due")?;
@@ -242,11 +242,8 @@ fn metadata_item(row: &QueryResult, as_of: i64) -> Result<(Cursor, Item), DbErr>
             let key = format!("{key}/{}", ordinal - 1);
             match task {
                 Some(task) if task.len() <= MAX_VALUE_BYTES => {
-                    let task = Task::parse(&task, as_of);
-                    task.map_or_else(
-                        |reason| bad(key, reason),
-                        |task| Item::Row(task.event(&campaign, &tenant)),
-                    )
+                    let task = Task::parse(&task, source.as_of);
+                    task::item(source, task, || key, |task| task.event(&campaign, &tenant))
                 }
                 _ => bad(key, "the task is over 1 MiB"),
             }
@@ -295,14 +292,14 @@ async fn read_agent_tasks(
     let rows = source.all(doing, &sql, keyset.values()).await?;
     let mut page = Page::new(after);
     for row in &rows {
-        let (cursor, item) = agent_task_item(row, source.as_of).doing(doing)?;
+        let (cursor, item) = agent_task_item(row, source).doing(doing)?;
         page.push(cursor, item);
     }
     page.end(rows.len(), keyset.limit());
     Ok(page)
 }
 
-fn agent_task_item(row: &QueryResult, as_of: i64) -> Result<(Cursor, Item), DbErr> {
+fn agent_task_item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item), DbErr> {
     let id: String = row.try_get("", "id")?;
     let campaign: String = row.try_get("", "campaignId")?;
     let status: String = row.try_get("", "status")?;
@@ -328,15 +325,14 @@ fn agent_task_item(row: &QueryResult, as_of: i64) -> Result<(Cursor, Item), DbEr
             cost: Optional::number(row.try_get::<String>("", "cost")?),
             model: row.try_get("", "model")?,
         },
-        as_of,
+        source.as_of,
     );
     let tenant: String = row.try_get("", "tenantId")?;
-    let item = task.map_or_else(
-        |reason| Item::Bad {
-            key: format!("AgentTask/{id}"),
-            reason: reason.into(),
-        },
-        |task| Item::Row(task.event(&campaign, &tenant)),
+    let item = task::item(
+        source,
+        task,
+        || format!("AgentTask/{id}"),
+        |task| task.event(&campaign, &tenant),
     );
     Ok((cursor, item))
 }

@@ -7,11 +7,52 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::source::Source;
 use crate::time;
+use crate::unit::{Item, Row};
 
 /// Decimal exponents beyond this fit no column: PostgreSQL's `numeric`, of which JSONB numbers are made, holds
 /// 16,383 digits behind the point.
 const MAX_EXPONENT: i64 = 16_000;
+
+/// Why a report of an execution is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is bad.
+    Bad(&'static str),
+    /// It ended after the instant that the run stands for.
+    AfterAsOf,
+}
+
+impl From<&'static str> for Fault {
+    fn from(reason: &'static str) -> Self {
+        Self::Bad(reason)
+    }
+}
+
+/// What becomes of a report. `key` names the row that it stands in.
+///
+/// What ends after `as_of` is bad where the first pass meets it, by the contract. What a catch-up pass meets was
+/// reported while the run went on, as a live application does: it is the next run's.
+pub(super) fn item(
+    source: &Source,
+    task: Result<Task, Fault>,
+    key: impl FnOnce() -> String,
+    event: impl FnOnce(Task) -> Row,
+) -> Item {
+    match task {
+        Ok(task) => Item::Row(event(task)),
+        Err(Fault::AfterAsOf) if source.catching_up => Item::Skip("completed after as_of"),
+        Err(Fault::AfterAsOf) => Item::Bad {
+            key: key(),
+            reason: "completedAt is after as_of".into(),
+        },
+        Err(Fault::Bad(reason)) => Item::Bad {
+            key: key(),
+            reason: reason.into(),
+        },
+    }
+}
 
 /// An execution whose fields are all right.
 #[derive(Debug)]
@@ -39,19 +80,19 @@ impl Optional {
 
 impl Task {
     /// Reads a task object. `as_of`: nothing may be dated after it.
-    pub(super) fn parse(json: &str, as_of: i64) -> Result<Self, &'static str> {
+    pub(super) fn parse(json: &str, as_of: i64) -> Result<Self, Fault> {
         let fields = Fields::parse(json).ok_or("the task cannot be read as a JSON object")?;
         Self::from_fields(&fields, as_of)
     }
 
-    pub(super) fn from_fields(fields: &Fields<'_>, as_of: i64) -> Result<Self, &'static str> {
+    fn from_fields(fields: &Fields<'_>, as_of: i64) -> Result<Self, Fault> {
         let agent = text(fields.agent, "agentId is not a string")?;
         let completed = text(fields.completed_at, "completedAt is not a string")?;
         let success = match fields.success.map(RawValue::get) {
             Some("true") => true,
             Some("false") => false,
-            Some("null") | None => return Err("success is missing"),
-            Some(_) => return Err("success is not a boolean"),
+            Some("null") | None => return Err(Fault::Bad("success is missing")),
+            Some(_) => return Err(Fault::Bad("success is not a boolean")),
         };
         let task = Self {
             agent: agent.ok_or("agentId is missing")?,
@@ -69,13 +110,13 @@ impl Task {
     }
 
     /// Rules that hold for every source.
-    pub(super) fn checked(task: Self, as_of: i64) -> Result<Self, &'static str> {
+    pub(super) fn checked(task: Self, as_of: i64) -> Result<Self, Fault> {
         if task.completed_at > as_of {
-            return Err("completedAt is after as_of");
+            return Err(Fault::AfterAsOf);
         }
         let is_negative = |number: &Optional| number.0.starts_with('-') && !is_zero(&number.0);
         if is_negative(&task.tokens_in) || is_negative(&task.tokens_out) {
-            return Err("a token count is negative");
+            return Err(Fault::Bad("a token count is negative"));
         }
         let numbers = [
             &task.duration,
@@ -84,11 +125,11 @@ impl Task {
             &task.cost,
         ];
         if !numbers.into_iter().all(|number| fits(&number.0)) {
-            return Err("a number does not fit the column");
+            return Err(Fault::Bad("a number does not fit the column"));
         }
         let texts = [Some(&task.agent), task.asset.as_ref(), task.model.as_ref()];
         if texts.into_iter().flatten().any(|text| text.contains('\0')) {
-            return Err("a text contains a NUL character");
+            return Err(Fault::Bad("a text contains a NUL character"));
         }
         Ok(task)
     }
