@@ -70,3 +70,59 @@ impl Link<'_> {
         hasher.finalize().to_hex().to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Link;
+
+    const LINK: Link<'static> = Link {
+        run: "run",
+        stream: "stream",
+        seq: 1,
+        kind: "kind",
+        version: 1,
+        payload: "{}",
+        worker: "worker",
+        at: 1,
+        prev: "prev",
+    };
+
+    #[test]
+    fn every_field_counts() {
+        let changed = [
+            Link { run: "ruN", ..LINK },
+            Link {
+                stream: "streaN",
+                ..LINK
+            },
+            Link { seq: 2, ..LINK },
+            Link {
+                kind: "kinD",
+                ..LINK
+            },
+            Link { version: 2, ..LINK },
+            Link {
+                payload: "{ }",
+                ..LINK
+            },
+            Link {
+                worker: "workeR",
+                ..LINK
+            },
+            Link { at: 2, ..LINK },
+            Link {
+                prev: "preV",
+                ..LINK
+            },
+            // The same bytes, cut elsewhere.
+            Link {
+                run: "runs",
+                stream: "tream",
+                ..LINK
+            },
+        ];
+        for link in changed {
+            assert_ne!(link.hash(), LINK.hash(), "{link:?}");
+        }
+    }
+}

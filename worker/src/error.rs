@@ -94,6 +94,15 @@ impl Error {
         self.exit_code() == exit::TRANSIENT
     }
 
+    /// The code under which the database refused a row for what is in it.
+    #[must_use]
+    pub fn refuses_row(&self) -> Option<String> {
+        match self {
+            Self::Database { source, .. } => backend::refuses_row(source),
+            _ => None,
+        }
+    }
+
     /// Whether a statement took longer than it may: fewer rows may help.
     #[must_use]
     pub fn is_timeout(&self) -> bool {

@@ -32,12 +32,15 @@ fn pin_one(path: &Path) -> Result<Input> {
     })
 }
 
-/// Checks that the files of an open run are what they were, and that the caller names no others.
+/// Checks that the files of an open run are what they were, and that the caller names no others (or none).
 ///
 /// # Errors
 /// [`Error::Usage`]: one cannot be read. [`Error::Refused`]: one has changed, or others are named.
-pub fn check(run: &str, pinned: &[Input], named: &[impl AsRef<Path>]) -> Result<()> {
-    let paths: Vec<_> = pinned.iter().map(|input| &input.path).collect();
+pub fn check(run: &str, pinned: &[Input], named: &[Input]) -> Result<()> {
+    if named == pinned {
+        return Ok(());
+    }
+    let paths: Vec<_> = pinned.iter().map(|input| input.path.as_str()).collect();
     let now = pin(&paths)?;
     if let Some((before, _)) = pinned.iter().zip(&now).find(|(before, now)| before != now) {
         return Err(Error::Refused(format!(
@@ -46,19 +49,15 @@ pub fn check(run: &str, pinned: &[Input], named: &[impl AsRef<Path>]) -> Result<
             before.path
         )));
     }
-    if !named.is_empty() && pin(named)? != pinned {
-        return Err(Error::Refused(format!(
-            "run {run} is open and was started with other input files ({}): leave the option out to go on with it, \
-             or take the run back with `cli rollback --run {run}`",
-            match paths.is_empty() {
-                true => "none".into(),
-                false => paths
-                    .iter()
-                    .map(|path| path.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            }
-        )));
+    if named.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let which = match paths.is_empty() {
+        true => "none".to_owned(),
+        false => paths.join(", "),
+    };
+    Err(Error::Refused(format!(
+        "run {run} is open and was started with other input files ({which}): leave the option out to go on with it, \
+         or take the run back with `cli rollback --run {run}`"
+    )))
 }

@@ -13,6 +13,9 @@ use crate::chain::{Head, Link};
 use crate::core::event::{Event, FORMAT};
 use crate::error::{Doing, Error, Result};
 
+/// The longest key of a bad row; PostgreSQL's indexes hold about 2,700 bytes a row.
+const MAX_KEY_BYTES: usize = 1_000;
+
 /// A stored event.
 pub type Entry = table::Model;
 
@@ -284,6 +287,20 @@ pub async fn at(
 ) -> Result<Option<Entry>> {
     let entries = stream_after(connection, run, stream, seq - 1, 1).await?;
     Ok(entries.into_iter().find(|entry| entry.seq == seq))
+}
+
+/// A bad row's key as it is stored, so that an index can hold it: of a very long one the beginning, and a hash of the whole.
+#[must_use]
+pub fn short_key(key: &str) -> String {
+    if key.len() <= MAX_KEY_BYTES {
+        return key.to_owned();
+    }
+    let mut end = MAX_KEY_BYTES - 20;
+    while !key.is_char_boundary(end) {
+        end -= 1;
+    }
+    let hash = blake3::hash(key.as_bytes()).to_hex();
+    format!("{}…{}", &key[..end], &hash[..16])
 }
 
 /// The keys of `keys` that the run has quarantined in this unit already.

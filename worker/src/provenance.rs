@@ -152,3 +152,54 @@ pub async fn load(
         before: row.before,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Packed, Written};
+
+    fn written() -> impl Strategy<Value = Vec<Written>> {
+        let before = prop::collection::vec(prop::option::of(any::<String>()), 1..3);
+        prop_oneof![
+            prop::collection::vec((any::<String>(), any::<u64>(), Just(None)), 0..20),
+            prop::collection::vec(
+                (any::<String>(), any::<u64>(), before.prop_map(Some)),
+                0..20
+            ),
+        ]
+        .prop_map(|rows| {
+            let row = |(key, digest, before)| Written {
+                key,
+                digest,
+                before,
+            };
+            rows.into_iter().map(row).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_back(rows in written()) {
+            let packed = Packed::pack(&rows).expect("small batches pack");
+            prop_assert_eq!(packed.unpack().expect("what was packed unpacks"), rows);
+        }
+
+        /// A changed byte changes the digest; unpacking it may fail but never panics.
+        #[test]
+        fn a_flipped_byte_is_seen(rows in written(), place in any::<prop::sample::Index>()) {
+            let packed = Packed::pack(&rows).expect("small batches pack");
+            let mut changed = packed.clone();
+            if !changed.keys.is_empty() {
+                let place = place.index(changed.keys.len());
+                changed.keys[place] ^= 1;
+                prop_assert_ne!(changed.digest(), packed.digest());
+                let _ = changed.unpack();
+            }
+            let mut changed = packed.clone();
+            changed.rows += 1;
+            prop_assert_ne!(changed.digest(), packed.digest());
+            prop_assert!(changed.unpack().is_err());
+        }
+    }
+}

@@ -39,3 +39,33 @@ pub fn show(millis: i64) -> String {
         None => format!("{millis} ms"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_millis, show};
+
+    /// What PostgreSQL 15 answers to `SELECT '…'::timestamptz(3)`.
+    #[test]
+    fn instants_are_rounded_as_postgresql_rounds() {
+        for (text, stored) in [
+            ("2025-11-04T00:00:00Z", "2025-11-04T00:00:00.000Z"),
+            ("2025-11-04T02:00:00.1234+02:00", "2025-11-04T00:00:00.123Z"),
+            ("2025-11-04T00:00:00.0005Z", "2025-11-04T00:00:00.001Z"),
+            ("2025-11-04T00:00:00.0004999Z", "2025-11-04T00:00:00.001Z"),
+            ("2025-11-04T00:00:00.0004994Z", "2025-11-04T00:00:00.000Z"),
+            ("2024-12-31T23:59:59.9996Z", "2025-01-01T00:00:00.000Z"),
+            ("1999-12-31T23:59:59.9995Z", "1999-12-31T23:59:59.999Z"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(
+                parse_millis(text).map(show).as_deref(),
+                Some(stored),
+                "{text}"
+            );
+        }
+        for text in ["", "2025-11-04", "yesterday", "2025-11-04T00:00:00"] {
+            assert_eq!(parse_millis(text), None, "{text}");
+        }
+    }
+}

@@ -126,6 +126,8 @@ pub enum Item {
 /// A row to be written: one cell for each of the destination's columns, the key first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
+    /// The source row's key, under which it is set aside where the database refuses it.
+    pub source: String,
     /// The key.
     pub key: String,
     /// The other columns' values, in their order.

@@ -283,30 +283,39 @@ async fn section_missing(
         let page = unit
             .read(source, section, &whole, cursor.as_ref(), PAGE)
             .await?;
-        let mut rows = Vec::new();
-        let mut bad = Vec::new();
-        for item in &page.items {
-            match item {
-                Item::Row(row) => rows.push(row.key.as_str()),
-                Item::Bad { key, .. } => bad.push(key.as_str()),
-                Item::Skip(_) => {}
-            }
-        }
+        let row_keys: Vec<_> = page
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Row(row) => Some(row.key.as_str()),
+                Item::Skip(_) | Item::Bad { .. } => None,
+            })
+            .collect();
         // A row that an updating unit still wants to write is one whose value was not set.
         let present = match destination.write {
-            Write::Insert if !rows.is_empty() => {
-                write::present(connection, destination, &rows).await?
+            Write::Insert if !row_keys.is_empty() => {
+                write::present(connection, destination, &row_keys).await?
             }
             _ => Vec::new(),
         };
-        let known = match bad.is_empty() {
-            true => Vec::new(),
-            false => journal::quarantined(connection, run, &unit.definition().name, &bad).await?,
-        };
-        let accounted: HashSet<&str> = present.iter().chain(&known).map(String::as_str).collect();
-        for key in rows.into_iter().chain(bad) {
-            if !accounted.contains(key) {
-                missing.add(format!("{} {key}", unit.definition().name));
+        let present: HashSet<&str> = present.iter().map(String::as_str).collect();
+        let unaccounted: Vec<String> = page
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Row(row) if present.contains(row.key.as_str()) => None,
+                Item::Row(row) => Some(journal::short_key(&row.source)),
+                Item::Bad { key, .. } => Some(journal::short_key(key)),
+                Item::Skip(_) => None,
+            })
+            .collect();
+        if !unaccounted.is_empty() {
+            let keys: Vec<_> = unaccounted.iter().map(String::as_str).collect();
+            let name = &unit.definition().name;
+            let known = journal::quarantined(connection, run, name, &keys).await?;
+            let known: HashSet<_> = known.into_iter().collect();
+            for key in unaccounted.iter().filter(|key| !known.contains(*key)) {
+                missing.add(format!("{name} {key}"));
             }
         }
         if page.last {

@@ -2,7 +2,7 @@
 //! that were actually written and the digest of what the database made of them.
 
 use chrono::DateTime;
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, TransactionTrait, Value};
 
 use crate::backend::{self, Dialect, quote};
 use crate::core::plan::{Column, ColumnType, Destination, Write};
@@ -32,6 +32,48 @@ pub async fn write(
         Write::Update { guard } => update(connection, destination, guard, image, rows).await,
     }
     .doing(doing())
+}
+
+/// Writes rows of which the database refuses some: finds those by halving, each half behind a savepoint, and gives
+/// them with the database's code.
+///
+/// # Errors
+/// The database's, where it refuses for another reason than what is in a row.
+pub async fn write_isolating(
+    transaction: &DatabaseTransaction,
+    destination: &Destination,
+    image: &[String],
+    rows: &[Row],
+) -> Result<(Vec<Written>, Vec<(Row, String)>)> {
+    let doing = || format!("writing to {}", destination.table);
+    let mut written = Vec::new();
+    let mut refused = Vec::new();
+    let mut halves = vec![rows];
+    while let Some(half) = halves.pop() {
+        let savepoint = transaction.begin().await.doing(doing())?;
+        match write(&savepoint, destination, image, half).await {
+            Ok(rows) => {
+                savepoint.commit().await.doing(doing())?;
+                written.extend(rows);
+            }
+            Err(error) => {
+                savepoint.rollback().await.doing(doing())?;
+                let Some(code) = error.refuses_row() else {
+                    return Err(error);
+                };
+                match half {
+                    [row] => refused.push((row.clone(), code)),
+                    rows => {
+                        // The first half is popped first, so the rows keep their order.
+                        let (first, second) = rows.split_at(rows.len() / 2);
+                        halves.push(second);
+                        halves.push(first);
+                    }
+                }
+            }
+        }
+    }
+    Ok((written, refused))
 }
 
 /// Which of these keys the destination holds.
@@ -202,6 +244,7 @@ pub async fn restore(
     let before: Vec<_> = rows
         .iter()
         .map(|row| Row {
+            source: String::new(),
             key: row.key.clone(),
             values: match &row.before {
                 Some(before) => before.iter().cloned().map(Cell::from).collect(),

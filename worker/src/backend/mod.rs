@@ -53,12 +53,27 @@ impl Database {
                 ));
             }
         }
-        let connection = Connector::connect(options).await.map_err(refused)?;
+        let mut attempt = 0;
+        loop {
+            match Self::try_connect(options.clone()).await {
+                Ok(database) => return Ok(database),
+                // Two processes that make the file, or set its journal mode, at once: one is told at once that it is
+                // locked, whatever the busy timeout.
+                Err(error)
+                    if sqlite::is_locked(&code(&error).unwrap_or_default()) && attempt < 100 =>
+                {
+                    attempt += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => return Err(refused(url, error)),
+            }
+        }
+    }
+
+    async fn try_connect(options: ConnectOptions) -> Result<Self, DbErr> {
+        let connection = Connector::connect(options).await?;
         let database = Self { connection };
-        database
-            .one("SELECT 1 AS \"one\"", [])
-            .await
-            .map_err(refused)?;
+        database.one("SELECT 1 AS \"one\"", []).await?;
         Ok(database)
     }
 
@@ -380,6 +395,12 @@ pub fn is_timeout(error: &DbErr) -> bool {
     code(error).as_deref() == Some(postgres::QUERY_CANCELED)
 }
 
+/// The code under which the database refused a row for what is in it; none where the error is of another kind.
+#[must_use]
+pub fn refuses_row(error: &DbErr) -> Option<String> {
+    code(error).filter(|code| postgres::refuses_row(code) || sqlite::refuses_row(code))
+}
+
 /// Whether a unique constraint refused a row.
 #[must_use]
 pub fn is_unique_violation(error: &DbErr) -> bool {
@@ -420,18 +441,32 @@ fn code(error: &DbErr) -> Option<String> {
 }
 
 /// Why a connection could not be made, and what to do.
-fn refused(error: DbErr) -> Error {
+fn refused(url: &str, error: DbErr) -> Error {
+    let target = target(url);
     let said = describe(&error);
     let code = code(&error).unwrap_or_default();
     if let Some(hint) = postgres::connect_hint(&code).or_else(|| sqlite::connect_hint(&code)) {
-        return Error::Usage(format!("cannot open the database: {said}; {hint}"));
+        return Error::Usage(format!("cannot open the database {target}: {said}; {hint}"));
     }
     if is_transient(&error) {
         return Error::Transient(format!(
-            "cannot reach the database: {said}; check host and port, and that the server is up, then try again"
+            "cannot reach the database {target}: {said}; check that it is up and not held by another process, then \
+             try again"
         ));
     }
     Error::Usage(format!(
-        "cannot open the database: {said}; check the database URL"
+        "cannot open the database {target}: {said}; check the database URL"
     ))
+}
+
+/// What a URL names, without user, password and parameters.
+fn target(url: &str) -> &str {
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
+    let rest = rest.trim_start_matches("//");
+    let end = rest.find('?').unwrap_or(rest.len());
+    let rest = &rest[..end];
+    match url.starts_with("sqlite:") {
+        true => rest,
+        false => rest.rsplit_once('@').map_or(rest, |(_, host)| host),
+    }
 }

@@ -106,10 +106,17 @@ pub(super) fn image(columns: &[String]) -> String {
 pub(super) fn is_transient(code: &str) -> bool {
     matches!(
         code,
-        "40001" | "40P01" | "55P03" | "25006" | "25P03" | QUERY_CANCELED
+        // A foreign key's parent that was deleted between read and write: the next read knows.
+        "40001" | "40P01" | "55P03" | "25006" | "25P03" | "23503" | QUERY_CANCELED
     ) || code.starts_with("08")
         || code.starts_with("53")
         || code.starts_with("57P")
+}
+
+/// A data exception (22), a limit of an index or a row (54), a NOT NULL or a CHECK constraint.
+pub(super) fn refuses_row(code: &str) -> bool {
+    code.len() == 5
+        && (code.starts_with("22") || code.starts_with("54") || matches!(code, "23502" | "23514"))
 }
 
 pub(super) fn connect_hint(code: &str) -> Option<&'static str> {

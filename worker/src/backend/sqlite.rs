@@ -67,10 +67,21 @@ pub(super) fn digest(image: &str) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// Another connection holds the lock (5, 6), the disk is full (13), and their extended codes.
+/// Another connection holds the lock, the disk is full (13).
 /// <https://www.sqlite.org/rescode.html>
 pub(super) fn is_transient(code: &str) -> bool {
-    primary(code).is_some_and(|code| matches!(code, 5 | 6 | 13))
+    // A foreign key's parent (787) that was deleted between read and write: the next read knows.
+    is_locked(code) || code == "787" || primary(code) == Some(13)
+}
+
+/// Another connection holds the lock.
+pub(super) fn is_locked(code: &str) -> bool {
+    primary(code).is_some_and(|code| matches!(code, 5 | 6))
+}
+
+/// Too large (18), a NOT NULL (1299) or a CHECK (275) constraint, a value of the wrong type (20, 3091).
+pub(super) fn refuses_row(code: &str) -> bool {
+    matches!(code, "18" | "1299" | "275" | "20" | "3091")
 }
 
 pub(super) fn connect_hint(code: &str) -> Option<&'static str> {

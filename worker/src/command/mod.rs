@@ -127,6 +127,7 @@ async fn make_demo(database: &Database) -> Result<i64, Error> {
 async fn prepare(database: &Database, args: &RunArgs) -> Result<Vec<Input>, Error> {
     let plan = Arc::new(units::phase5(Vec::new()));
     schema::check_source(database, &plan).await?;
+    let named = inputs::pin(&args.agent_logs)?;
     if args.migrate || args.demo {
         for applied in schema::up(database).await? {
             let _ = writeln!(anstream::stderr(), "applied schema change {applied}");
@@ -136,10 +137,10 @@ async fn prepare(database: &Database, args: &RunArgs) -> Result<Vec<Input>, Erro
     }
     match runs::unfinished(database.connection()).await? {
         Some((run, state)) => {
-            inputs::check(&run, &state.started.inputs, &args.agent_logs)?;
+            inputs::check(&run, &state.started.inputs, &named)?;
             Ok(state.started.inputs)
         }
-        None => inputs::pin(&args.agent_logs),
+        None => Ok(named),
     }
 }
 

@@ -32,6 +32,15 @@ pub(super) enum Outcome {
     Lost,
 }
 
+/// What to do about rows that the database refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusals {
+    /// The batch fails: the rule, as looking for them costs a savepoint.
+    Fail,
+    /// Each is bad, the others are written.
+    SetAside,
+}
+
 /// Commits a page that was read at `from`.
 ///
 /// # Errors
@@ -41,6 +50,7 @@ pub(super) async fn commit(
     stream: String,
     from: Option<Cursor>,
     page: Page,
+    refusals: Refusals,
 ) -> Result<Outcome> {
     let transaction = context
         .database
@@ -65,12 +75,23 @@ pub(super) async fn commit(
         pin.ok_or_else(|| Error::Damaged(format!("the run does not know unit {}", row.unit)))?;
 
     let mut sorted = Sorted::new(page.items);
+    let written = match refusals {
+        Refusals::Fail => {
+            write::write(&transaction, &pin.destination, &pin.image, &sorted.rows).await?
+        }
+        Refusals::SetAside => {
+            let (destination, image) = (&pin.destination, &pin.image);
+            let (written, refused) =
+                write::write_isolating(&transaction, destination, image, &sorted.rows).await?;
+            sorted.refuse(refused);
+            written
+        }
+    };
     if row.pass >= 2 && !sorted.bad.is_empty() {
         let keys: Vec<_> = sorted.bad.iter().map(|(key, _)| key.as_str()).collect();
         let known = journal::quarantined(&transaction, &context.run, &row.unit, &keys).await?;
         sorted.drop_known(&known);
     }
-    let written = write::write(&transaction, &pin.destination, &pin.image, &sorted.rows).await?;
     let missed = sorted.rows.len() - written.len();
     sorted.skip(PRESENT, count(missed));
 
@@ -179,7 +200,7 @@ impl Sorted {
                 Item::Row(row) if seen.insert(row.key.clone()) => sorted.rows.push(row),
                 Item::Row(_) => sorted.skip(DUPLICATE, 1),
                 Item::Skip(reason) => sorted.skip(reason, 1),
-                Item::Bad { key, reason } => sorted.bad.push((key, reason)),
+                Item::Bad { key, reason } => sorted.bad.push((journal::short_key(&key), reason)),
             }
         }
         sorted
@@ -188,6 +209,16 @@ impl Sorted {
     fn skip(&mut self, reason: &str, rows: i64) {
         if rows > 0 {
             *self.skipped.entry(reason.to_owned()).or_default() += rows;
+        }
+    }
+
+    /// Moves the rows that the database refused to the bad ones. Its message may hold values, so only its code is kept.
+    fn refuse(&mut self, refused: Vec<(Row, String)>) {
+        let keys: HashSet<_> = refused.iter().map(|(row, _)| row.key.clone()).collect();
+        self.rows.retain(|row| !keys.contains(&row.key));
+        for (row, code) in refused {
+            let reason = format!("the database refuses the row ({code})");
+            self.bad.push((journal::short_key(&row.source), reason));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::Context;
-use super::batch::{self, Outcome};
+use super::batch::{self, Outcome, Refusals};
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
@@ -14,6 +14,9 @@ use crate::projection::{self, Row};
 use crate::retry::Retry;
 use crate::unit::{Item, Page, Range};
 use crate::{runs, write};
+
+/// How many times as many rows a catch-up pass reads at a time.
+const CATCH_UP_PAGES: u32 = 3;
 
 /// Why a worker left a partition.
 pub(super) enum Left {
@@ -33,6 +36,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
     let mut limit = context.options.batch_rows;
     let mut retry = Retry::default();
+    let mut refusals = Refusals::Fail;
     let mut ahead = read(context, row, cursor.clone(), limit);
     loop {
         let step = match joined(row, ahead.await) {
@@ -40,8 +44,13 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
                 // In a task of its own, so that nothing ever drops it midway.
                 let to = page.to.clone();
-                let commit =
-                    batch::commit(context.clone(), row.stream.clone(), cursor.clone(), page);
+                let commit = batch::commit(
+                    context.clone(),
+                    row.stream.clone(),
+                    cursor.clone(),
+                    page,
+                    refusals,
+                );
                 let outcome = joined(row, tokio::spawn(commit).await);
                 (outcome, to, next)
             }
@@ -50,6 +59,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
         ahead = match step {
             (Ok(Outcome::Committed { quarantined }), to, next) => {
                 retry = Retry::default();
+                refusals = Refusals::Fail;
                 cursor = to;
                 let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
                 match next {
@@ -78,7 +88,11 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 if error.is_timeout() && limit > 1 {
                     limit = shrink(context, &row.unit, limit).await?;
                 }
-                retry.pause(error, &context.shutdown).await?;
+                if error.refuses_row().is_some() && refusals == Refusals::Fail {
+                    refusals = Refusals::SetAside;
+                } else {
+                    retry.pause(error, &context.shutdown).await?;
+                }
                 if context.shutdown.is_requested() {
                     return Ok(Left::Stopping);
                 }
@@ -109,6 +123,9 @@ fn read(
             let page = unit.read(&context.source, section, &range, after.as_ref(), limit);
             return page.await;
         }
+        // Larger pages, as little is written; and their boundaries are others, so that a row that a unit lost at one is
+        // found.
+        let limit = limit.saturating_mul(CATCH_UP_PAGES);
         let source = context.source.catching_up();
         let page = unit.read(&source, section, &range, after.as_ref(), limit);
         without_present(&context, unit.definition(), page.await?).await

@@ -154,6 +154,7 @@ fn item(row: &QueryResult, source: &Source) -> Result<(String, Item), DbErr> {
     } else {
         match rating.map(i32::try_from).transpose() {
             Ok(rating) if rating.is_none_or(|rating| (1..=5).contains(&rating)) => Item::Row(Row {
+                source: id.clone(),
                 key: identity::id(NAME, &id, &[]),
                 values: vec![
                     agent.into(),

@@ -135,6 +135,7 @@ fn prompt_item(id: &str, present: bool, json: Option<&str>) -> Item {
                 Item::Skip("blank prompt")
             } else {
                 Item::Row(Row {
+                    source: id.to_owned(),
                     key: id.to_owned(),
                     values: vec![Cell::from(prompt.trim())],
                 })

@@ -185,6 +185,7 @@ impl Campaign {
         };
         let created = self.created.map_or(Cell::Null, Cell::Timestamp);
         Item::Row(Row {
+            source: self.id.clone(),
             key: identity::id(NAME, &self.id, &[]),
             values: vec![
                 Cell::from(self.id.as_str()),

@@ -60,12 +60,8 @@ pub(super) async fn read(
                 Some((_, false)) => Item::Skip(OUTSIDE),
                 Some((tenant, true)) => {
                     let task = Task::parse(&json, source.as_of);
-                    task::item(
-                        source,
-                        task,
-                        || key(line, logs),
-                        |task| task.event(&campaign, tenant),
-                    )
+                    let event = |task: Task, key| task.event(key, &campaign, tenant);
+                    task::item(source, task, key(line, logs), event)
                 }
                 None => bad(line, logs, "there is no such campaign"),
             },
@@ -256,4 +252,48 @@ fn read_line(input: &mut Box<dyn BufRead + Send>) -> std::io::Result<Option<Opti
         }
     }
     Ok(Some(None))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::find_task;
+
+    const TASK: &str =
+        r#"{"campaignId":"c","agentId":"a","completedAt":"2025-11-03T00:00:00Z","success":true}"#;
+
+    #[test]
+    fn a_task_is_found_wherever_a_drain_puts_it() {
+        let text = serde_json::json!(TASK).to_string();
+        let within = serde_json::json!(format!("agent {{done}}: {TASK} in 3 s")).to_string();
+        let nested = serde_json::json!(format!("{{\"task\":{TASK}}}")).to_string();
+        for message in [TASK, &text, &within, &nested] {
+            let line = format!(r#"{{"level":"info","message":{message}}}"#);
+            assert_eq!(find_task(&line).as_deref(), Some(TASK), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_passed_over() {
+        for line in [
+            "",
+            "no JSON",
+            "[]",
+            r#"{"message":"plain"}"#,
+            r#"{"message":{"campaignId":"c","agentId":"a"}}"#,
+            r#"{"message":null}"#,
+            TASK,
+        ] {
+            assert_eq!(find_task(line), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in "\\PC{0,80}", message in "[{}\":,a\\\\]{0,60}") {
+            let _ = find_task(&line);
+            let _ = find_task(&format!(r#"{{"message":{}}}"#, serde_json::json!(message)));
+        }
+    }
 }

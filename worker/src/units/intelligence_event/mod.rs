@@ -162,6 +162,9 @@ async fn read_metadata(
     let mut keyset = Keyset::inclusive("c.\"id\"", range, after);
     let condition = keyset.condition();
     let page_limit = keyset.bind_limit(limit);
+    // The cursor's campaign may have no task left, every other one gives at least a row: with one campaign more than
+    // the page has rows, a page that is not full is the range's last.
+    let campaigns = keyset.bind(i64::from(limit) + 1);
     let due = due(source, &mut keyset);
     let rest = match after.map(Vec::as_slice) {
         Some([id, ordinal]) => {
@@ -181,7 +184,7 @@ async fn read_metadata(
              FROM (SELECT c.\"id\", c.\"tenantId\", c.\"due\", \
                     CASE WHEN c.\"due\" THEN c.\"metadata\" -> 'agentTasks' END AS \"tasks\" \
                 FROM (SELECT c.*, {due} AS \"due\" FROM \"Campaign\" c WHERE {condition}) c \
-                ORDER BY c.\"id\" LIMIT {page_limit}) c \
+                ORDER BY c.\"id\" LIMIT {campaigns}) c \
              LEFT JOIN LATERAL jsonb_array_elements( \
                 CASE WHEN jsonb_typeof(c.\"tasks\") = 'array' THEN c.\"tasks\" ELSE '[]' END) \
                 WITH ORDINALITY t (\"task\", \"ordinal\") ON TRUE \
@@ -200,7 +203,7 @@ async fn read_metadata(
                     CASE WHEN c.\"due\" AND json_valid(c.\"metadata\") \
                         THEN c.\"metadata\" -> '$.agentTasks' END AS \"tasks\" \
                 FROM (SELECT c.*, {due} AS \"due\" FROM \"Campaign\" c WHERE {condition}) c \
-                ORDER BY c.\"id\" LIMIT {page_limit}) c \
+                ORDER BY c.\"id\" LIMIT {campaigns}) c \
              LEFT JOIN json_each(CASE WHEN c.\"type\" = 'array' THEN c.\"tasks\" END) t \
              WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"key\" + 1, 0) LIMIT {page_limit}",
             bytes = 2 * MAX_VALUE_BYTES,
@@ -243,7 +246,8 @@ fn metadata_item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item), D
             match task {
                 Some(task) if task.len() <= MAX_VALUE_BYTES => {
                     let task = Task::parse(&task, source.as_of);
-                    task::item(source, task, || key, |task| task.event(&campaign, &tenant))
+                    let event = |task: Task, key| task.event(key, &campaign, &tenant);
+                    task::item(source, task, key, event)
                 }
                 _ => bad(key, "the task is over 1 MiB"),
             }
@@ -283,7 +287,7 @@ async fn read_agent_tasks(
             c.\"tenantId\", {due} AS \"due\" \
          FROM (SELECT a.* FROM \"AgentTask\" a WHERE {condition} \
             ORDER BY a.\"campaignId\", a.\"id\" LIMIT {page_limit}) a \
-         JOIN \"Campaign\" c ON c.\"id\" = a.\"campaignId\" ORDER BY a.\"campaignId\", a.\"id\"",
+         LEFT JOIN \"Campaign\" c ON c.\"id\" = a.\"campaignId\" ORDER BY a.\"campaignId\", a.\"id\"",
         completed = source
             .dialect()
             .millis("COALESCE(a.\"completedAt\", a.\"createdAt\")"),
@@ -308,6 +312,14 @@ fn agent_task_item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item),
     if !matches!(status.as_str(), "done" | "error") {
         return Ok((cursor, Item::Skip("execution not finished")));
     }
+    let source_key = format!("AgentTask/{id}");
+    let Some(tenant) = row.try_get::<Option<String>>("", "tenantId")? else {
+        let item = Item::Bad {
+            key: source_key,
+            reason: "there is no such campaign".into(),
+        };
+        return Ok((cursor, item));
+    };
     if !due {
         return Ok((cursor, Item::Skip(OUTSIDE)));
     }
@@ -327,13 +339,8 @@ fn agent_task_item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item),
         },
         source.as_of,
     );
-    let tenant: String = row.try_get("", "tenantId")?;
-    let item = task::item(
-        source,
-        task,
-        || format!("AgentTask/{id}"),
-        |task| task.event(&campaign, &tenant),
-    );
+    let event = |task: Task, key| task.event(key, &campaign, &tenant);
+    let item = task::item(source, task, source_key, event);
     Ok((cursor, item))
 }
 
@@ -371,7 +378,7 @@ async fn tasks_per_campaign(source: &Source) -> Result<i64> {
 
 impl Task {
     /// The event of an execution, by the contract's mapping.
-    fn event(self, campaign: &str, tenant: &str) -> Row {
+    fn event(self, source: String, campaign: &str, tenant: &str) -> Row {
         let completed = self.completed_at.to_string();
         let key = identity::id(
             NAME,
@@ -385,6 +392,7 @@ impl Task {
         let payload = self.payload(campaign);
         let severity = if self.success { "info" } else { "high" };
         Row {
+            source,
             key,
             values: vec![
                 Cell::from("AgentTaskCompleted"),

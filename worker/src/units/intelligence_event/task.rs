@@ -37,18 +37,18 @@ impl From<&'static str> for Fault {
 pub(super) fn item(
     source: &Source,
     task: Result<Task, Fault>,
-    key: impl FnOnce() -> String,
-    event: impl FnOnce(Task) -> Row,
+    key: String,
+    event: impl FnOnce(Task, String) -> Row,
 ) -> Item {
     match task {
-        Ok(task) => Item::Row(event(task)),
+        Ok(task) => Item::Row(event(task, key)),
         Err(Fault::AfterAsOf) if source.catching_up => Item::Skip("completed after as_of"),
         Err(Fault::AfterAsOf) => Item::Bad {
-            key: key(),
+            key,
             reason: "completedAt is after as_of".into(),
         },
         Err(Fault::Bad(reason)) => Item::Bad {
-            key: key(),
+            key,
             reason: reason.into(),
         },
     }
@@ -266,5 +266,96 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
         }
         deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Fault, Task};
+
+    const AS_OF: i64 = 1_762_214_400_000;
+    const GOOD: &str = r#""agentId":"a","completedAt":"2025-11-03T00:00:00Z","success":true"#;
+
+    fn parse(fields: &str) -> Result<Task, Fault> {
+        Task::parse(&format!("{{{fields}}}"), AS_OF)
+    }
+
+    #[test]
+    fn numbers_keep_every_digit() {
+        let fields =
+            format!(r#"{GOOD},"cost":0.10,"tokensIn":12345678901234567890,"duration":1E2"#);
+        let payload = parse(&fields).expect("a good task").payload("c");
+        assert_eq!(
+            payload,
+            r#"{"campaignId":"c","assetId":null,"duration":1E2,"tokensIn":12345678901234567890,"tokensOut":null,"cost":0.10,"success":true,"model":null}"#
+        );
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_has_its_last_value() {
+        let task = parse(&format!(
+            r#"{GOOD},"model":7,"model":"m","other":{{"deep":[]}}"#
+        ));
+        assert_eq!(task.expect("a good task").model.as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn each_fault_has_its_reason() {
+        for (fields, reason) in [
+            (r#""agentId":1"#, "agentId is not a string"),
+            (
+                r#""completedAt":"2025-11-03T00:00:00Z","success":true"#,
+                "agentId is missing",
+            ),
+            (r#""agentId":"a","success":true"#, "completedAt is missing"),
+            (
+                r#""agentId":"a","success":true,"completedAt":"soon""#,
+                "completedAt is not a time in RFC 3339",
+            ),
+            (
+                r#""agentId":"a","success":"yes""#,
+                "success is not a boolean",
+            ),
+            (&format!(r#"{GOOD},"cost":"0.1""#), "cost is not a number"),
+            (
+                &format!(r#"{GOOD},"tokensIn":-1"#),
+                "a token count is negative",
+            ),
+            (
+                &format!(r#"{GOOD},"cost":1e99999"#),
+                "a number does not fit the column",
+            ),
+            (
+                &format!(r#"{GOOD},"model":"\u0000""#),
+                "a text contains a NUL character",
+            ),
+            (
+                &format!(r#"{GOOD},"model":"\ud800""#),
+                "a text is not Unicode",
+            ),
+        ] {
+            assert_eq!(parse(fields).err(), Some(Fault::Bad(reason)), "{fields}");
+        }
+        let late = GOOD.replace("2025-11-03", "2025-11-05");
+        assert_eq!(parse(&late).err(), Some(Fault::AfterAsOf));
+    }
+
+    proptest! {
+        /// Whatever stands in a source: no panic, and what is taken makes a payload that is JSON.
+        #[test]
+        fn anything_is_taken_or_refused(
+            cost in "[-+0-9.eE]{0,12}|null|\"[a-z]*\"|\\[[0-9,]*\\]",
+            model in "\\PC{0,20}",
+            raw in "\\PC{0,60}",
+        ) {
+            let _ = Task::parse(&raw, AS_OF);
+            let model = serde_json::json!(model);
+            if let Ok(task) = parse(&format!(r#"{GOOD},"cost":{cost},"model":{model}"#)) {
+                let payload = task.payload("c");
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&payload).is_ok(), "{payload}");
+            }
+        }
     }
 }

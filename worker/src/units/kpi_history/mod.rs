@@ -288,16 +288,18 @@ fn day_items(figures: &Figures, calendar: &Calendar, tenant: &str, day: i64) -> 
                     Some(COMPUTED.to_owned()),
                 ),
             };
+            let source = format!(
+                "{tenant}/{metric_name}/{period_name}/{}",
+                time::show(day * DAY)
+            );
             items.push(match value {
                 None => Item::Skip("nothing to compute from"),
                 Some(value) if !value.is_finite() => Item::Bad {
-                    key: format!(
-                        "{tenant}/{metric_name}/{period_name}/{}",
-                        time::show(day * DAY)
-                    ),
+                    key: source,
                     reason: "the value does not fit the column".into(),
                 },
                 Some(value) => Item::Row(Row {
+                    source,
                     key: identity::id(
                         NAME,
                         // Behind the tenant stands the day, so that ids ascend as they are written.
@@ -387,12 +389,13 @@ fn snapshot_item(
     let Some(captured) = captured.filter(|at| (source.since()..=source.as_of).contains(at)) else {
         return Ok((id, Item::Skip("outside the window")));
     };
+    let key = format!("KpiSnapshot/{id}");
     if let Some(reason) = snapshot_fault(value, metadata.as_deref(), row.try_get("", "large")?) {
-        let key = format!("KpiSnapshot/{id}");
         let reason = reason.into();
         return Ok((id, Item::Bad { key, reason }));
     }
     let item = Item::Row(Row {
+        source: key,
         key: identity::id(NAME, &id, &[Some("snapshot")]),
         values: vec![
             Cell::Text(metric),
