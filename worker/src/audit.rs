@@ -12,7 +12,7 @@ use crate::core::event::{Event, FORMAT};
 use crate::core::replay::{RUN_STREAM, Replay};
 use crate::error::{Doing, Error, Result};
 use crate::journal::{self, Entry};
-use crate::{projection, provenance, undo};
+use crate::{projection, provenance, standing};
 
 /// Events in a page.
 const PAGE: u64 = 1_000;
@@ -185,7 +185,7 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
                 self.provenance += 1;
                 match packed {
                     None => Ok(Err("its provenance is missing".into())),
-                    Some(packed) if !undo::is_of(&packed, &batch) => {
+                    Some(packed) if !standing::is_of(&packed, &batch) => {
                         Ok(Err("its provenance was changed".into()))
                     }
                     Some(packed) => match packed.unpack() {

@@ -31,3 +31,4 @@ pub mod validate;
 pub mod write;
 
 mod identity;
+mod standing;

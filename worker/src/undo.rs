@@ -5,21 +5,19 @@
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-use crate::backend::{self, Database, Dialect, Durability, Reference, quote};
+use crate::backend::{Database, Durability, Reference};
 use crate::chain::Head;
-use crate::core::event::{BatchCommitted, BatchUndone, Event, Kept};
+use crate::core::event::{BatchUndone, Event, Kept};
 use crate::core::plan::{UnitPin, Write};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Doing, Error, Result};
 use crate::journal::{self, Stream};
 use crate::projection;
-use crate::provenance::{self, Packed, Written};
 use crate::retry::Retry;
 use crate::runs;
 use crate::shutdown::Shutdown;
+use crate::standing::{examine, newest_batch, references};
 use crate::write::{self, Lock};
-
-const EDITED: &str = "edited since it was written";
 
 /// What an undo will do, or did, to one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -321,122 +319,6 @@ async fn undo_batch(
     journal::append(&transaction, chained).await?;
     transaction.commit().await.doing(doing)?;
     Ok(Some((removed, kept)))
-}
-
-/// A partition's newest batch with rows below a seq, and its rows, checked against the batch's event.
-pub(crate) async fn newest_batch(
-    connection: &impl ConnectionTrait,
-    run: &str,
-    stream: &str,
-    below: Option<i64>,
-) -> Result<Option<(i64, Vec<Written>)>> {
-    let sql = "SELECT max(\"seq\") AS \"seq\" FROM \"backstitch_journal_rows\" \
-               WHERE \"run\" = $1 AND \"stream\" = $2 AND \"seq\" < $3";
-    let values = [run.into(), stream.into(), below.unwrap_or(i64::MAX).into()];
-    let doing = "looking for the next batch to undo";
-    let rows = backend::all(connection, sql, values).await.doing(doing)?;
-    let seq = rows.first().map_or(Ok(None), |row| row.try_get("", "seq"));
-    let Some(seq) = seq.doing(doing)? else {
-        return Ok(None);
-    };
-    let packed = provenance::load(connection, (run, stream, seq)).await?;
-    let entry = journal::at(connection, run, stream, seq).await?;
-    let event = entry.as_ref().map(journal::event).transpose()?;
-    match (packed, event) {
-        (Some(packed), Some(Event::BatchCommitted(batch))) if is_of(&packed, &batch) => {
-            Ok(Some((seq, packed.unpack()?)))
-        }
-        _ => Err(Error::Damaged(format!(
-            "the provenance of batch {seq} in {stream} of run {run} is not what the batch's event says"
-        ))),
-    }
-}
-
-/// Whether packed rows are those of a batch.
-pub(crate) fn is_of(packed: &Packed, batch: &BatchCommitted) -> bool {
-    batch.provenance.as_deref() == Some(&packed.digest())
-}
-
-/// A batch's rows, by what an undo does with them.
-pub(crate) struct Examined<'a> {
-    /// They stand as they were written.
-    pub(crate) ours: Vec<&'a Written>,
-    /// They are left alone.
-    pub(crate) kept: Vec<Kept>,
-    /// How many are not there any more.
-    pub(crate) gone: i64,
-}
-
-/// Compares a batch's rows with what stands in the destination.
-pub(crate) async fn examine<'a>(
-    connection: &impl ConnectionTrait,
-    pin: &UnitPin,
-    references: &[Reference],
-    written: &'a [Written],
-    lock: Lock,
-) -> Result<Examined<'a>> {
-    let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
-    let standing = write::digests(connection, &pin.destination, &pin.image, &keys, lock).await?;
-    let mut referred = std::collections::HashMap::new();
-    for reference in references {
-        for key in referring(connection, reference, &keys).await? {
-            referred.insert(key, reference.table.as_str());
-        }
-    }
-    let mut examined = Examined {
-        ours: Vec::new(),
-        kept: Vec::new(),
-        gone: 0,
-    };
-    for row in written {
-        let why = match (standing.get(&row.key), referred.get(&row.key)) {
-            (None, _) => {
-                examined.gone += 1;
-                continue;
-            }
-            (Some(digest), _) if *digest != row.digest => Some(EDITED.to_owned()),
-            (Some(_), Some(table)) => Some(format!("rows of {table} refer to it")),
-            (Some(_), None) => None,
-        };
-        match why {
-            Some(why) => examined.kept.push(Kept {
-                key: row.key.clone(),
-                why,
-            }),
-            None => examined.ours.push(row),
-        }
-    }
-    Ok(examined)
-}
-
-/// The keys that rows of another table refer to.
-async fn referring(
-    connection: &impl ConnectionTrait,
-    reference: &Reference,
-    keys: &[&str],
-) -> Result<Vec<String>> {
-    let dialect = Dialect::of(connection);
-    let column = quote(&reference.column);
-    let sql = format!(
-        "SELECT DISTINCT {} AS \"key\" FROM {} WHERE {}",
-        dialect.as_text(&column),
-        reference.table,
-        dialect.is_any(&column, "$1")
-    );
-    let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
-    rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
-        .doing(format!(
-            "looking for rows of {} that refer to ours",
-            reference.table
-        ))
-}
-
-/// Foreign keys onto a unit's destination; none matter where it only puts values back.
-pub(crate) async fn references(database: &Database, pin: &UnitPin) -> Result<Vec<Reference>> {
-    match pin.destination.write {
-        Write::Insert => database.references(&pin.destination.table).await,
-        Write::Update { .. } => Ok(Vec::new()),
-    }
 }
 
 fn pin<'a>(state: &'a RunState, name: &str) -> Result<&'a UnitPin> {

@@ -14,7 +14,7 @@ use crate::error::{Doing, Result};
 use crate::source::Source;
 use crate::unit::{Item, Range, Unit};
 use crate::write::Lock;
-use crate::{journal, projection, runs, schema, undo, write};
+use crate::{journal, projection, runs, schema, standing, write};
 
 /// Source rows read at a time.
 const PAGE: u32 = 2_000;
@@ -213,7 +213,7 @@ async fn compare(
     let mut below = row.undone_to;
     loop {
         let transaction = database.begin_read().await.doing("reading provenance")?;
-        let batch = undo::newest_batch(&transaction, run, &row.stream, below).await?;
+        let batch = standing::newest_batch(&transaction, run, &row.stream, below).await?;
         let Some((seq, written)) = batch else {
             return transaction.rollback().await.doing("reading provenance");
         };

@@ -22,6 +22,9 @@ pub fn phase5(logs: Vec<Input>) -> Vec<Box<dyn Unit>> {
     ]
 }
 
+/// The condition that publish job `j` has a negative count: it is bad and counts nowhere, in no unit.
+const NEGATIVE: &str = "(j.\"impressions\" < 0 OR j.\"clicks\" < 0 OR j.\"conversions\" < 0)";
+
 /// A definition, spelled shortly.
 struct Spec<'a> {
     name: &'a str,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sea_orm::{DbErr, QueryResult};
 
-use super::{Spec, table};
+use super::{NEGATIVE, Spec, table};
 use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
@@ -13,10 +13,6 @@ use crate::unit::{Cell, Check, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTa
 
 const NAME: &str = "prompt_performance";
 const NO_PROMPT: &str = "Legacy campaign (no prompt recorded)";
-
-/// A job with a negative count is bad and counts nowhere.
-pub(super) const NEGATIVE: &str =
-    "(j.\"impressions\" < 0 OR j.\"clicks\" < 0 OR j.\"conversions\" < 0)";
 
 pub(super) struct PromptPerformance {
     definition: Definition,

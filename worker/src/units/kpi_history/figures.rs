@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use sea_orm::{DbErr, StreamTrait};
 
+use super::super::NEGATIVE;
 use super::calendar::Calendar;
 use super::exact::Sum;
+use super::snapshots;
 use super::{METRICS, PERIODS};
 use crate::backend::statement;
 use crate::error::{Doing, Result};
 use crate::source::Source;
 use crate::time::DAY;
 use crate::unit::{Item, MAX_VALUE_BYTES};
-use crate::units::prompt_performance::NEGATIVE;
 
 /// A tenant's figures, by day.
 #[derive(Debug, Default)]
@@ -252,7 +253,7 @@ impl Figures {
             };
             let (id, value, metadata, captured, large): (_, _, _, _, _) =
                 read().map_err(|error: DbErr| error).doing(doing)?;
-            match snapshot_fault(value, metadata.as_deref(), large) {
+            match snapshots::fault(value, metadata.as_deref(), large) {
                 Some(reason) => self.bad.push(Item::Bad {
                     key: format!("KpiSnapshot/{id}"),
                     reason: reason.into(),
@@ -289,22 +290,4 @@ pub(super) fn slot(metric: &str, period: &str) -> Option<(usize, usize)> {
     let metric = METRICS.iter().position(|name| *name == metric)?;
     let period = PERIODS.iter().position(|name| *name == period)?;
     Some((metric, period))
-}
-
-/// What is wrong with a snapshot, if anything.
-pub(super) fn snapshot_fault(
-    value: Option<f64>,
-    metadata: Option<&str>,
-    large: bool,
-) -> Option<&'static str> {
-    if large {
-        return Some("metadata is over 1 MiB");
-    }
-    if value.is_none_or(|value| !value.is_finite()) {
-        return Some("metricValue is not a finite number");
-    }
-    match metadata.map(serde_json::from_str::<&serde_json::value::RawValue>) {
-        Some(Err(_)) => Some("metadata is not JSON"),
-        _ => None,
-    }
 }

@@ -6,14 +6,15 @@
 mod calendar;
 mod exact;
 mod figures;
+mod snapshots;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use sea_orm::{DbErr, QueryResult};
+use sea_orm::DbErr;
 
 use self::calendar::{Calendar, window_start};
-use self::figures::{Figures, slot, snapshot_fault};
+use self::figures::Figures;
 use super::{Spec, table};
 use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
@@ -21,7 +22,7 @@ use crate::error::{Doing, Result};
 use crate::identity;
 use crate::source::{Keyset, Source, ranges};
 use crate::time::{self, DAY};
-use crate::unit::{Cell, Check, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
+use crate::unit::{Cell, Check, Item, Page, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "kpi_history";
 const METRICS: [&str; 4] = [
@@ -225,7 +226,7 @@ impl Unit for KpiHistory {
     ) -> Result<Page> {
         match section {
             0 => self.read_computed(source, range, after, limit).await,
-            _ if source.has("KpiSnapshot") => read_snapshots(source, range, after, limit).await,
+            _ if source.has("KpiSnapshot") => snapshots::read(source, range, after, limit).await,
             _ => Ok(Page {
                 last: true,
                 ..Page::new(after)
@@ -332,80 +333,4 @@ fn shortened(tenant: &str) -> String {
         short.push(character);
     }
     short
-}
-
-/// Snapshots that take no computed value's place; cursor [id].
-async fn read_snapshots(
-    source: &Source,
-    range: &Range,
-    after: Option<&Cursor>,
-    limit: u32,
-) -> Result<Page> {
-    let mut keyset = Keyset::new("s.\"id\"", range, after);
-    let condition = keyset.condition();
-    let page_limit = keyset.bind_limit(limit);
-    let metadata = source.dialect().as_text("s.\"metadata\"");
-    let bytes = source.dialect().bytes(&metadata);
-    let sql = format!(
-        "SELECT s.\"id\", s.\"tenantId\", s.\"metricName\", s.\"metricValue\", s.\"period\", s.\"department\", \
-            {captured} AS \"captured\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN {metadata} END AS \"metadata\", \
-            COALESCE({bytes}, 0) > {MAX_VALUE_BYTES} AS \"large\" \
-         FROM \"KpiSnapshot\" s WHERE {condition} ORDER BY s.\"id\" LIMIT {page_limit}",
-        captured = source.dialect().millis("s.\"capturedAt\""),
-    );
-    let doing = "reading KpiSnapshot";
-    let rows = source.all(doing, &sql, keyset.values()).await?;
-    let calendar = Calendar::new(source.as_of, source.window_days);
-    let mut page = Page::new(after);
-    for row in &rows {
-        let (id, item) = snapshot_item(row, source, &calendar).doing(doing)?;
-        page.push(vec![id], item);
-    }
-    page.end(rows.len(), keyset.limit());
-    Ok(page)
-}
-
-fn snapshot_item(
-    row: &QueryResult,
-    source: &Source,
-    calendar: &Calendar,
-) -> Result<(String, Item), DbErr> {
-    let id: String = row.try_get("", "id")?;
-    let metric: String = row.try_get("", "metricName")?;
-    let period: String = row.try_get("", "period")?;
-    let department: Option<String> = row.try_get("", "department")?;
-    let captured: Option<i64> = row.try_get("", "captured")?;
-    let value: Option<f64> = row.try_get("", "metricValue")?;
-    let metadata: Option<String> = row.try_get("", "metadata")?;
-    let tenant: String = row.try_get("", "tenantId")?;
-    let replaces = slot(&metric, &period).is_some()
-        && department.as_deref().is_none_or(|name| name == "executive")
-        && captured.is_some_and(|at| {
-            (calendar.first_day..=calendar.last_day).contains(&at.div_euclid(DAY))
-        });
-    if replaces {
-        return Ok((id, Item::Skip("took the place of a computed value")));
-    }
-    let Some(captured) = captured.filter(|at| (source.since()..=source.as_of).contains(at)) else {
-        return Ok((id, Item::Skip("outside the window")));
-    };
-    let key = format!("KpiSnapshot/{id}");
-    if let Some(reason) = snapshot_fault(value, metadata.as_deref(), row.try_get("", "large")?) {
-        let reason = reason.into();
-        return Ok((id, Item::Bad { key, reason }));
-    }
-    let item = Item::Row(Row {
-        source: key,
-        key: identity::id(NAME, &id, &[Some("snapshot")]),
-        values: vec![
-            Cell::Text(metric),
-            Cell::Double(value.unwrap_or_default()),
-            Cell::Text(period),
-            department.into(),
-            metadata.map_or(Cell::Null, Cell::Json),
-            Cell::Timestamp(captured),
-            Cell::Text(tenant),
-        ],
-    });
-    Ok((id, item))
 }

@@ -1,0 +1,135 @@
+//! The few places where the two databases' SQL differs.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+
+use super::{postgres, quote, sqlite, statement};
+
+/// The few differences between the two databases' SQL. Placeholders are `$1`, `$2`, … on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+impl Dialect {
+    /// Which one a connection speaks.
+    pub fn of(connection: &impl ConnectionTrait) -> Self {
+        match connection.get_database_backend() {
+            DbBackend::Sqlite => Self::Sqlite,
+            _ => Self::Postgres,
+        }
+    }
+
+    /// A condition that holds where `expression` is one of the texts bound by [`Dialect::texts`].
+    #[must_use]
+    pub fn is_any(self, expression: &str, placeholder: &str) -> String {
+        match self {
+            Self::Postgres => format!("{expression} = ANY({placeholder})"),
+            Self::Sqlite => {
+                format!("{expression} IN (SELECT \"value\" FROM json_each({placeholder}))")
+            }
+        }
+    }
+
+    /// Any number of texts as one bound value.
+    #[must_use]
+    pub fn texts(self, texts: &[&str]) -> Value {
+        match self {
+            Self::Postgres => texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+                .into(),
+            Self::Sqlite => serde_json::json!(texts).to_string().into(),
+        }
+    }
+
+    /// The suffix that locks the rows of a SELECT; SQLite has one writer and needs none.
+    #[must_use]
+    pub fn for_update(self) -> &'static str {
+        match self {
+            Self::Postgres => " FOR UPDATE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// The database's clock, milliseconds since 1970.
+    #[must_use]
+    pub fn now(self) -> &'static str {
+        match self {
+            Self::Postgres => postgres::NOW,
+            Self::Sqlite => sqlite::NOW,
+        }
+    }
+
+    /// An expression for an instant's milliseconds since 1970; NULL where it is none (infinite, or not a time).
+    #[must_use]
+    pub fn millis(self, column: &str) -> String {
+        match self {
+            Self::Postgres => postgres::millis(column),
+            Self::Sqlite => sqlite::millis(column),
+        }
+    }
+
+    /// An expression for a column of type JSON as text.
+    #[must_use]
+    pub fn as_text(self, expression: &str) -> String {
+        format!("CAST({expression} AS TEXT)")
+    }
+
+    /// An expression for a text as a value of a column's type. SQLite's columns convert what they are given.
+    #[must_use]
+    pub fn cast(self, expression: &str, sql_type: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST({expression} AS {sql_type})"),
+            Self::Sqlite => expression.to_owned(),
+        }
+    }
+
+    /// An expression for the length of a text in bytes.
+    #[must_use]
+    pub fn bytes(self, expression: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST(octet_length({expression}) AS BIGINT)"),
+            Self::Sqlite => format!("length(CAST({expression} AS BLOB))"),
+        }
+    }
+
+    /// An expression that pictures a row's columns: what [`Dialect::digest`] reads a digest from.
+    #[must_use]
+    pub fn image(self, table: &str, columns: &[String]) -> String {
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|column| format!("{}.{}", quote(table), quote(column)))
+            .collect();
+        match self {
+            Self::Postgres => postgres::image(&columns),
+            Self::Sqlite => sqlite::image(&columns),
+        }
+    }
+
+    /// A row's digest, from the column that holds its [`Dialect::image`].
+    ///
+    /// # Errors
+    /// The column is missing or of another type.
+    pub fn digest(self, row: &QueryResult, column: &str) -> Result<u64, DbErr> {
+        match self {
+            Self::Postgres => Ok(row.try_get::<i64>("", column)?.cast_unsigned()),
+            Self::Sqlite => Ok(sqlite::digest(&row.try_get::<String>("", column)?)),
+        }
+    }
+
+    /// Takes the lock under which a run starts and a schema changes, until the transaction ends.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lock(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        if self == Self::Postgres {
+            let lock = statement(transaction, postgres::LOCK, []);
+            transaction.execute_raw(lock).await?;
+        }
+        Ok(())
+    }
+}

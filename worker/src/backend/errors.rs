@@ -1,0 +1,116 @@
+//! What an error of the database means: whether to try again, whom to blame, and how to say it without a value.
+
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+use super::{postgres, sqlite};
+use crate::error::Error;
+
+/// Whether trying the whole transaction again may help.
+#[must_use]
+pub fn is_transient(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(inner) | DbErr::Exec(inner) | DbErr::Query(inner) => match inner {
+            RuntimeErr::SqlxError(error) => match error.as_ref() {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::WorkerCrashed => true,
+                sqlx::Error::Database(database) => {
+                    let code = database.code().unwrap_or_default();
+                    postgres::is_transient(&code) || sqlite::is_transient(&code)
+                }
+                _ => false,
+            },
+            RuntimeErr::Internal(_) => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether the server ended a statement because it took too long.
+#[must_use]
+pub fn is_timeout(error: &DbErr) -> bool {
+    code(error).as_deref() == Some(postgres::QUERY_CANCELED)
+}
+
+/// The code under which the database refused a row for what is in it; none where the error is of another kind.
+#[must_use]
+pub fn refuses_row(error: &DbErr) -> Option<String> {
+    code(error).filter(|code| postgres::refuses_row(code) || sqlite::refuses_row(code))
+}
+
+/// Whether a unique constraint refused a row.
+#[must_use]
+pub fn is_unique_violation(error: &DbErr) -> bool {
+    matches!(
+        error.sql_err(),
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
+    )
+}
+
+/// The database's own message, without the statement, its values, or a row's content (PostgreSQL's DETAIL).
+#[must_use]
+pub fn describe(error: &DbErr) -> String {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
+            sqlx::Error::Database(database) => match database.code() {
+                Some(code) => format!("{} ({code})", database.message()),
+                None => database.message().to_owned(),
+            },
+            other => other.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Whether another connection holds SQLite's lock.
+pub(super) fn is_locked(error: &DbErr) -> bool {
+    code(error).is_some_and(|code| sqlite::is_locked(&code))
+}
+
+fn code(error: &DbErr) -> Option<String> {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return None;
+    };
+    let sqlx::Error::Database(database) = error.as_ref() else {
+        return None;
+    };
+    database.code().map(std::borrow::Cow::into_owned)
+}
+
+/// Why a connection could not be made, and what to do.
+pub(super) fn refused(url: &str, error: &DbErr) -> Error {
+    let target = target(url);
+    let said = describe(error);
+    let code = code(error).unwrap_or_default();
+    if let Some(hint) = postgres::connect_hint(&code).or_else(|| sqlite::connect_hint(&code)) {
+        return Error::Usage(format!("cannot open the database {target}: {said}; {hint}"));
+    }
+    if is_transient(error) {
+        return Error::Transient(format!(
+            "cannot reach the database {target}: {said}; check that it is up and not held by another process, then \
+             try again"
+        ));
+    }
+    Error::Usage(format!(
+        "cannot open the database {target}: {said}; check the database URL"
+    ))
+}
+
+/// What a URL names, without user, password and parameters.
+fn target(url: &str) -> &str {
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
+    let rest = rest.trim_start_matches("//");
+    let end = rest.find('?').unwrap_or(rest.len());
+    let rest = &rest[..end];
+    match url.starts_with("sqlite:") {
+        true => rest,
+        false => rest.rsplit_once('@').map_or(rest, |(_, host)| host),
+    }
+}

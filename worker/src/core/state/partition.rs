@@ -1,0 +1,149 @@
+//! A partition: what its stream folds into.
+
+use super::Illegal;
+use crate::core::event::{BatchCommitted, Cursor, Event, PartitionPlanned};
+
+/// What a partition's stream folds into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// The range, as planned.
+    pub planned: PartitionPlanned,
+    /// Whether the range is exhausted.
+    pub done: bool,
+    /// The last source row that is accounted for.
+    pub cursor: Option<Cursor>,
+    /// Bad rows set aside since the last batch: their batch is still to come.
+    pub pending_bad: i64,
+    /// Batches committed.
+    pub batches: i64,
+    /// Source rows read.
+    pub read: i64,
+    /// Rows written.
+    pub written: i64,
+    /// Source rows that needed nothing.
+    pub skipped: i64,
+    /// Bad rows set aside.
+    pub quarantined: i64,
+    /// The seq of the batch that was undone last.
+    pub undone_to: Option<i64>,
+    /// Rows that an undo removed or put back.
+    pub removed: i64,
+    /// Rows that an undo left alone.
+    pub kept: i64,
+    /// Rows that an undo did not find any more.
+    pub gone: i64,
+}
+
+impl PartitionState {
+    /// The state of a partition that was just planned.
+    #[must_use]
+    pub fn new(planned: PartitionPlanned) -> Self {
+        Self {
+            planned,
+            done: false,
+            cursor: None,
+            pending_bad: 0,
+            batches: 0,
+            read: 0,
+            written: 0,
+            skipped: 0,
+            quarantined: 0,
+            undone_to: None,
+            removed: 0,
+            kept: 0,
+            gone: 0,
+        }
+    }
+
+    /// The next state.
+    ///
+    /// # Errors
+    /// The event is illegal here; the state is unchanged.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
+        if let Some(unit) = event.unit()
+            && unit != self.planned.unit
+        {
+            return Err(self.illegal(event, "it names another unit"));
+        }
+        match event {
+            Event::RowQuarantined { .. } => {
+                self.accepts_batches(event)?;
+                self.pending_bad += 1;
+                Ok(())
+            }
+            Event::BatchCommitted(batch) => self.batch(event, batch),
+            Event::BatchUndone(undone) => {
+                if self.undone_to.is_some_and(|newest| undone.batch >= newest) {
+                    return Err(self.illegal(event, "batches are undone from newest to oldest"));
+                }
+                self.undone_to = Some(undone.batch);
+                self.removed += undone.removed;
+                self.kept += i64::try_from(undone.kept.len()).unwrap_or(i64::MAX);
+                self.gone += undone.gone;
+                Ok(())
+            }
+            Event::RunStarted(_)
+            | Event::DatabaseAdopted { .. }
+            | Event::PartitionPlanned(_)
+            | Event::UnitStopped { .. }
+            | Event::UnitReopened { .. }
+            | Event::UnitCompleted(_)
+            | Event::RunCompleted { .. }
+            | Event::UndoStarted { .. }
+            | Event::UndoCompleted { .. }
+            | Event::WorkerStarted { .. }
+            | Event::BatchResized { .. }
+            | Event::WorkerStopped { .. } => {
+                Err(self.illegal(event, "it belongs to another stream"))
+            }
+        }
+    }
+
+    fn batch(&mut self, event: &Event, batch: &BatchCommitted) -> Result<(), Illegal> {
+        self.accepts_batches(event)?;
+        if batch.from != self.cursor {
+            return Err(self.illegal(event, "it does not begin where the batch before ended"));
+        }
+        if batch.read != batch.written + batch.skips() + batch.quarantined {
+            return Err(self.illegal(event, "rows read are not rows written, skipped and bad"));
+        }
+        if batch.quarantined != self.pending_bad {
+            return Err(self.illegal(event, "it counts other bad rows than were set aside"));
+        }
+        if batch.provenance.is_some() != (batch.written > 0) {
+            return Err(self.illegal(event, "provenance and rows written do not go together"));
+        }
+        self.pending_bad = 0;
+        self.cursor.clone_from(&batch.to);
+        self.done = batch.last;
+        self.batches += 1;
+        self.read += batch.read;
+        self.written += batch.written;
+        self.skipped += batch.skips();
+        self.quarantined += batch.quarantined;
+        Ok(())
+    }
+
+    fn accepts_batches(&self, event: &Event) -> Result<(), Illegal> {
+        if self.done {
+            return Err(self.illegal(event, "its range is exhausted"));
+        }
+        if self.undone_to.is_some() {
+            return Err(self.illegal(event, "it is being undone"));
+        }
+        Ok(())
+    }
+
+    fn illegal(&self, event: &Event, why: &str) -> Illegal {
+        let state = match (self.undone_to, self.done) {
+            (Some(_), _) => "undoing",
+            (None, true) => "done",
+            (None, false) => "open",
+        };
+        Illegal {
+            state: format!("{state} ({})", self.planned.stream()),
+            event: event.kind(),
+            why: why.into(),
+        }
+    }
+}

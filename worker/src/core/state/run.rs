@@ -1,0 +1,310 @@
+//! A run: what its own stream folds into.
+
+use std::collections::BTreeMap;
+
+use super::Illegal;
+use crate::core::event::{Event, PartitionPlanned, RunStarted};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Work is left.
+    Running,
+    /// Every unit is complete.
+    Completed,
+    /// A rollback has begun and is not finished.
+    Undoing,
+    /// Some units are rolled back, others stay.
+    PartlyRolledBack,
+    /// Nothing of it is left.
+    RolledBack,
+}
+
+impl RunStatus {
+    /// Whether a worker may go on with it.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self == Self::Running
+    }
+
+    /// The word for people and for `--json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Undoing => "rolling back",
+            Self::PartlyRolledBack => "partly rolled back",
+            Self::RolledBack => "rolled back",
+        }
+    }
+}
+
+/// Where a unit stands within its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitStatus {
+    /// Nothing is planned yet.
+    Pending,
+    /// Partitions are planned.
+    Running,
+    /// Over its error budget.
+    Stopped,
+    /// A catch-up pass found nothing left over.
+    Completed,
+    /// Rolled back.
+    Undone,
+}
+
+impl UnitStatus {
+    /// The word for people and for `--json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Completed => "completed",
+            Self::Undone => "rolled back",
+        }
+    }
+}
+
+/// A unit within its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitState {
+    /// Where it stands.
+    pub status: UnitStatus,
+    /// The pass that was planned last; 0: none.
+    pub pass: i32,
+    /// Source rows read when the budget began to count.
+    pub budget_read: i64,
+    /// Bad rows when the budget began to count.
+    pub budget_quarantined: i64,
+}
+
+/// What a run's own stream folds into.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// How it started.
+    pub started: RunStarted,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Its units, by name.
+    pub units: BTreeMap<String, UnitState>,
+    /// Its partitions, by stream.
+    pub partitions: BTreeMap<String, PartitionPlanned>,
+    /// The database that it belongs to now.
+    pub database: String,
+    /// The share of bad rows that it tolerates now.
+    pub max_bad: f64,
+    /// The units that are being undone.
+    pub undoing: Vec<String>,
+    /// The heads of each completed unit's streams, as `UnitCompleted` says.
+    pub completed: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl RunState {
+    /// The state after a stream's first event.
+    ///
+    /// # Errors
+    /// The first event is not `RunStarted`.
+    pub fn begin(event: &Event) -> Result<Self, Illegal> {
+        let Event::RunStarted(started) = event else {
+            return Err(Illegal {
+                state: "none".into(),
+                event: event.kind(),
+                why: "a run begins with RunStarted".into(),
+            });
+        };
+        let pending = UnitState {
+            status: UnitStatus::Pending,
+            pass: 0,
+            budget_read: 0,
+            budget_quarantined: 0,
+        };
+        let units = started.units.iter();
+        Ok(Self {
+            started: started.clone(),
+            status: RunStatus::Running,
+            units: units
+                .map(|unit| (unit.name.clone(), pending.clone()))
+                .collect(),
+            partitions: BTreeMap::new(),
+            database: started.database.clone(),
+            max_bad: started.max_bad,
+            undoing: Vec::new(),
+            completed: BTreeMap::new(),
+        })
+    }
+
+    /// The next state.
+    ///
+    /// # Errors
+    /// The event is illegal here; the state is unchanged.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
+        match event {
+            Event::RunStarted(_) => Err(self.illegal(event, "the run has started already")),
+            Event::DatabaseAdopted { from, to } => {
+                if *from != self.database {
+                    return Err(self.illegal(event, "it names another database as the old one"));
+                }
+                self.database.clone_from(to);
+                Ok(())
+            }
+            Event::PartitionPlanned(planned) => self.plan(event, planned),
+            Event::UnitStopped {
+                unit,
+                read,
+                quarantined,
+                ..
+            } => {
+                let state = self.unit_in(event, unit, &[UnitStatus::Running])?;
+                state.status = UnitStatus::Stopped;
+                state.budget_read += read;
+                state.budget_quarantined += quarantined;
+                Ok(())
+            }
+            Event::UnitReopened { unit, max_bad } => {
+                let state = self.unit_in(event, unit, &[UnitStatus::Stopped])?;
+                state.status = UnitStatus::Running;
+                self.max_bad = *max_bad;
+                Ok(())
+            }
+            Event::UnitCompleted(completed) => {
+                let passes = self.units.get(&completed.unit).map(|unit| unit.pass);
+                if passes.is_some_and(|passes| passes != completed.passes) {
+                    return Err(self.illegal(event, "it counts other passes than were planned"));
+                }
+                let state = self.unit_in(event, &completed.unit, &[UnitStatus::Running])?;
+                state.status = UnitStatus::Completed;
+                self.completed
+                    .insert(completed.unit.clone(), completed.heads.clone());
+                Ok(())
+            }
+            Event::RunCompleted { .. } => {
+                if !self.status.is_open() {
+                    return Err(self.illegal(event, "the run is not running"));
+                }
+                if let Some((name, _)) = self
+                    .units
+                    .iter()
+                    .find(|(_, unit)| unit.status != UnitStatus::Completed)
+                {
+                    return Err(self.illegal(event, &format!("unit {name} is not complete")));
+                }
+                self.status = RunStatus::Completed;
+                Ok(())
+            }
+            Event::UndoStarted { units, .. } => {
+                if !matches!(
+                    self.status,
+                    RunStatus::Running | RunStatus::Completed | RunStatus::PartlyRolledBack
+                ) {
+                    return Err(self.illegal(event, "there is nothing to roll back"));
+                }
+                if let Some(unknown) = units.iter().find(|unit| !self.units.contains_key(*unit)) {
+                    return Err(self.illegal(event, &format!("the run has no unit {unknown}")));
+                }
+                self.status = RunStatus::Undoing;
+                self.undoing.clone_from(units);
+                Ok(())
+            }
+            Event::UndoCompleted { units, .. } => {
+                if self.status != RunStatus::Undoing || *units != self.undoing {
+                    return Err(self.illegal(event, "another undo, or none, is under way"));
+                }
+                for name in std::mem::take(&mut self.undoing) {
+                    if let Some(unit) = self.units.get_mut(&name) {
+                        unit.status = UnitStatus::Undone;
+                    }
+                }
+                let stays = |unit: &UnitState| {
+                    !matches!(unit.status, UnitStatus::Undone | UnitStatus::Pending)
+                };
+                self.status = if self.units.values().any(stays) {
+                    RunStatus::PartlyRolledBack
+                } else {
+                    RunStatus::RolledBack
+                };
+                Ok(())
+            }
+            Event::RowQuarantined { .. }
+            | Event::BatchCommitted(_)
+            | Event::BatchUndone(_)
+            | Event::WorkerStarted { .. }
+            | Event::BatchResized { .. }
+            | Event::WorkerStopped { .. } => {
+                Err(self.illegal(event, "it belongs to another stream"))
+            }
+        }
+    }
+
+    /// Whether every unit that this one depends on is complete.
+    #[must_use]
+    pub fn is_ready(&self, unit: &str) -> bool {
+        let pins = self.started.units.iter();
+        let depends_on = pins
+            .filter(|pin| pin.name == unit)
+            .flat_map(|pin| &pin.depends_on);
+        depends_on
+            .filter_map(|name| self.units.get(name))
+            .all(|state| state.status == UnitStatus::Completed)
+    }
+
+    /// Whether a rollback of the unit has begun, finished or not.
+    #[must_use]
+    pub fn is_fenced(&self, unit: &str) -> bool {
+        self.undoing.iter().any(|name| name == unit)
+            || self
+                .units
+                .get(unit)
+                .is_some_and(|state| state.status == UnitStatus::Undone)
+    }
+
+    fn plan(&mut self, event: &Event, planned: &PartitionPlanned) -> Result<(), Illegal> {
+        if !self.is_ready(&planned.unit) {
+            return Err(self.illegal(event, "a unit that it depends on is not complete"));
+        }
+        if self.partitions.contains_key(&planned.stream()) {
+            return Err(self.illegal(event, "the partition is planned already"));
+        }
+        let allowed = [UnitStatus::Pending, UnitStatus::Running];
+        let state = self.unit_in(event, &planned.unit, &allowed)?;
+        if planned.pass != state.pass && planned.pass != state.pass + 1 {
+            return Err(self.illegal(event, "passes are planned one after the other"));
+        }
+        state.pass = planned.pass;
+        state.status = UnitStatus::Running;
+        self.partitions.insert(planned.stream(), planned.clone());
+        Ok(())
+    }
+
+    fn unit_in(
+        &mut self,
+        event: &Event,
+        name: &str,
+        allowed: &[UnitStatus],
+    ) -> Result<&mut UnitState, Illegal> {
+        if !self.status.is_open() {
+            return Err(self.illegal(event, "the run is not running"));
+        }
+        let why = match self.units.get(name) {
+            Some(unit) if allowed.contains(&unit.status) => None,
+            Some(unit) => Some(format!("unit {name} is {}", unit.status.word())),
+            None => Some(format!("the run has no unit {name}")),
+        };
+        let illegal = self.illegal(event, &why.clone().unwrap_or_default());
+        match self.units.get_mut(name) {
+            Some(unit) if why.is_none() => Ok(unit),
+            _ => Err(illegal),
+        }
+    }
+
+    fn illegal(&self, event: &Event, why: &str) -> Illegal {
+        Illegal {
+            state: self.status.word().into(),
+            event: event.kind(),
+            why: why.into(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Set writes: a batch's rows in as few statements as the database allows, never one a row. Each gives back the rows
+//! that were actually written and the digest of what the database made of them.
+
+mod set;
+mod standing;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, TransactionTrait};
+
+use self::set::{Set, aliased, chunks};
+use crate::backend::{self, Dialect, quote};
+use crate::core::plan::{Destination, Write};
+use crate::error::{Doing, Result};
+use crate::provenance::Written;
+use crate::unit::Row;
+
+pub use self::standing::{Lock, digests, present, remove, restore};
+
+/// Writes rows; `image` are the destination's columns that a digest covers.
+///
+/// # Errors
+/// The database's.
+pub async fn write(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    image: &[String],
+    rows: &[Row],
+) -> Result<Vec<Written>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let doing = || format!("writing to {}", destination.table);
+    match &destination.write {
+        Write::Insert => insert(connection, destination, image, rows).await,
+        Write::Update { guard } => update(connection, destination, guard, image, rows).await,
+    }
+    .doing(doing())
+}
+
+/// Writes rows of which the database refuses some: finds those by halving, each half behind a savepoint, and gives
+/// them with the database's code.
+///
+/// # Errors
+/// The database's, where it refuses for another reason than what is in a row.
+pub async fn write_isolating(
+    transaction: &DatabaseTransaction,
+    destination: &Destination,
+    image: &[String],
+    rows: &[Row],
+) -> Result<(Vec<Written>, Vec<(Row, String)>)> {
+    let doing = || format!("writing to {}", destination.table);
+    let mut written = Vec::new();
+    let mut refused = Vec::new();
+    let mut halves = vec![rows];
+    while let Some(half) = halves.pop() {
+        let savepoint = transaction.begin().await.doing(doing())?;
+        match write(&savepoint, destination, image, half).await {
+            Ok(rows) => {
+                savepoint.commit().await.doing(doing())?;
+                written.extend(rows);
+            }
+            Err(error) => {
+                savepoint.rollback().await.doing(doing())?;
+                let Some(code) = error.refuses_row() else {
+                    return Err(error);
+                };
+                match half {
+                    [row] => refused.push((row.clone(), code)),
+                    rows => {
+                        // The first half is popped first, so the rows keep their order.
+                        let (first, second) = rows.split_at(rows.len() / 2);
+                        halves.push(second);
+                        halves.push(first);
+                    }
+                }
+            }
+        }
+    }
+    Ok((written, refused))
+}
+
+async fn insert(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    image: &[String],
+    rows: &[Row],
+) -> Result<Vec<Written>, DbErr> {
+    let dialect = Dialect::of(connection);
+    let table = quote(&destination.table);
+    let key = quote(&destination.key);
+    let names: Vec<_> = destination
+        .columns
+        .iter()
+        .map(|column| quote(&column.name))
+        .collect();
+    let mut written = Vec::with_capacity(rows.len());
+    for chunk in chunks(dialect, rows, destination.columns.len()) {
+        let set = Set::new(dialect, &destination.columns, chunk);
+        let sql = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE ON CONFLICT ({key}) DO NOTHING \
+             RETURNING {key} AS \"key\", {} AS \"image\"",
+            names.join(", "),
+            set.columns.join(", "),
+            set.from,
+            dialect.image(&destination.table, image),
+        );
+        for row in backend::all(connection, &sql, set.values).await? {
+            written.push(Written {
+                key: row.try_get("", "key")?,
+                digest: dialect.digest(&row, "image")?,
+                before: None,
+            });
+        }
+    }
+    Ok(written)
+}
+
+/// Locks the rows that may be overwritten, keeps their values, and overwrites them.
+async fn update(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    guard: &str,
+    image: &[String],
+    rows: &[Row],
+) -> Result<Vec<Written>, DbErr> {
+    let dialect = Dialect::of(connection);
+    let table = quote(&destination.table);
+    let key = quote(&destination.key);
+    let keys: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
+    let befores: Vec<_> = destination
+        .values()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            format!(
+                "{} AS \"before{index}\"",
+                dialect.as_text(&quote(&column.name))
+            )
+        })
+        .collect();
+    let sql = format!(
+        "SELECT {key} AS \"key\", {} FROM {table} WHERE {} AND ({guard}){}",
+        befores.join(", "),
+        dialect.is_any(&key, "$1"),
+        dialect.for_update(),
+    );
+    let mut before = std::collections::HashMap::new();
+    for row in backend::all(connection, &sql, [dialect.texts(&keys)]).await? {
+        let values = values(&row, "before", destination.values().len())?;
+        before.insert(row.try_get::<String>("", "key")?, values);
+    }
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|row| before.contains_key(&row.key))
+        .cloned()
+        .collect();
+    let mut written = Vec::with_capacity(rows.len());
+    for chunk in chunks(dialect, &rows, destination.columns.len()) {
+        let set = Set::new(dialect, &destination.columns, chunk);
+        let assignments: Vec<_> = destination
+            .values()
+            .iter()
+            .enumerate()
+            .map(|(index, column)| format!("{} = \"new\".\"c{}\"", quote(&column.name), index + 1))
+            .collect();
+        let sql = format!(
+            "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{key} = \"new\".\"c0\" \
+             RETURNING {table}.{key} AS \"key\", {} AS \"image\"",
+            assignments.join(", "),
+            aliased(&set.columns),
+            set.from,
+            dialect.image(&destination.table, image),
+        );
+        for row in backend::all(connection, &sql, set.values).await? {
+            let key: String = row.try_get("", "key")?;
+            written.push(Written {
+                before: before.remove(&key),
+                digest: dialect.digest(&row, "image")?,
+                key,
+            });
+        }
+    }
+    Ok(written)
+}
+
+/// The text columns `<prefix>0`, `<prefix>1`, … of a row.
+fn values(row: &QueryResult, prefix: &str, count: usize) -> Result<Vec<Option<String>>, DbErr> {
+    (0..count)
+        .map(|index| row.try_get("", &format!("{prefix}{index}")))
+        .collect()
+}

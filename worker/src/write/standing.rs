@@ -1,0 +1,161 @@
+//! Rows that stand in a destination: looking at them, removing them, putting values back.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, QueryResult};
+
+use super::set::{Set, aliased, chunks};
+use crate::backend::{self, Dialect, quote};
+use crate::core::plan::{Column, ColumnType, Destination};
+use crate::error::{Doing, Result};
+use crate::provenance::Written;
+use crate::unit::{Cell, Row};
+
+/// Which of these keys the destination holds.
+///
+/// # Errors
+/// The database's.
+pub async fn present(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    keys: &[&str],
+) -> Result<Vec<String>> {
+    let dialect = Dialect::of(connection);
+    let key = quote(&destination.key);
+    let sql = format!(
+        "SELECT {key} AS \"key\" FROM {} WHERE {}",
+        quote(&destination.table),
+        dialect.is_any(&key, "$1")
+    );
+    let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
+    rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
+        .doing(format!("looking up keys in {}", destination.table))
+}
+
+/// The rows of these keys as they are: each key that is there, with its digest; locked where `lock` is given.
+///
+/// # Errors
+/// The database's.
+pub async fn digests(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    image: &[String],
+    keys: &[&str],
+    lock: Lock,
+) -> Result<HashMap<String, u64>> {
+    let dialect = Dialect::of(connection);
+    let key = quote(&destination.key);
+    let sql = format!(
+        "SELECT {key} AS \"key\", {} AS \"image\" FROM {} WHERE {}{}",
+        dialect.image(&destination.table, image),
+        quote(&destination.table),
+        dialect.is_any(&key, "$1"),
+        match lock {
+            Lock::ForUpdate => dialect.for_update(),
+            Lock::None => "",
+        },
+    );
+    let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
+    let digest = |row: &QueryResult| Ok((row.try_get("", "key")?, dialect.digest(row, "image")?));
+    rows.and_then(|rows| rows.iter().map(digest).collect())
+        .doing(format!("reading rows of {}", destination.table))
+}
+
+/// Whether rows are locked as they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// They stay as they are until the transaction ends.
+    ForUpdate,
+    /// They do not.
+    None,
+}
+
+/// Removes rows by key; gives how many there were.
+///
+/// # Errors
+/// The database's.
+pub async fn remove(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    keys: &[&str],
+) -> Result<u64> {
+    let dialect = Dialect::of(connection);
+    let sql = format!(
+        "DELETE FROM {} WHERE {}",
+        quote(&destination.table),
+        dialect.is_any(&quote(&destination.key), "$1")
+    );
+    let delete = backend::statement(connection, &sql, [dialect.texts(keys)]);
+    let deleted = connection.execute_raw(delete).await;
+    let deleted = deleted.doing(format!("removing rows from {}", destination.table))?;
+    Ok(deleted.rows_affected())
+}
+
+/// Puts values back to what they were before an update.
+///
+/// # Errors
+/// The database's.
+pub async fn restore(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    rows: &[&Written],
+) -> Result<()> {
+    let dialect = Dialect::of(connection);
+    let table = quote(&destination.table);
+    let texts: Vec<_> = destination
+        .columns
+        .iter()
+        .map(|column| Column {
+            name: column.name.clone(),
+            kind: ColumnType::Text,
+        })
+        .collect();
+    let before: Vec<_> = rows
+        .iter()
+        .map(|row| Row {
+            source: String::new(),
+            key: row.key.clone(),
+            values: match &row.before {
+                Some(before) => before.iter().cloned().map(Cell::from).collect(),
+                None => vec![Cell::Null; destination.values().len()],
+            },
+        })
+        .collect();
+    let assignments: Vec<_> = destination
+        .values()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let value = dialect.cast(
+                &format!("\"new\".\"c{}\"", index + 1),
+                sql_type(column.kind),
+            );
+            format!("{} = {value}", quote(&column.name))
+        })
+        .collect();
+    for chunk in chunks(dialect, &before, texts.len()) {
+        let set = Set::new(dialect, &texts, chunk);
+        let sql = format!(
+            "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{} = \"new\".\"c0\"",
+            assignments.join(", "),
+            aliased(&set.columns),
+            set.from,
+            quote(&destination.key),
+        );
+        let update = backend::statement(connection, &sql, set.values);
+        let updated = connection.execute_raw(update).await;
+        updated.doing(format!("putting values back in {}", destination.table))?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL's name of a type.
+fn sql_type(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Text => "TEXT",
+        ColumnType::Integer => "INTEGER",
+        ColumnType::Double => "DOUBLE PRECISION",
+        ColumnType::Timestamp => "TIMESTAMP(3)",
+        ColumnType::Json => "JSONB",
+    }
+}
