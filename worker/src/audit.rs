@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde::Serialize;
 
 use crate::backend::{self, Dialect};
-use crate::chain::{Head, Link};
+use crate::chain::Head;
 use crate::core::event::{Event, FORMAT};
 use crate::core::replay::{RUN_STREAM, Replay};
 use crate::error::{Doing, Error, Result};
@@ -165,7 +165,7 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
                 "it does not follow the event before it: the chain is broken".into(),
             ));
         }
-        if hash(entry) != entry.hash {
+        if journal::hash(entry) != entry.hash {
             return Ok(Err("it does not match its hash: it was changed".into()));
         }
         let event = match journal::event(entry) {
@@ -264,21 +264,6 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
             what,
         });
     }
-}
-
-fn hash(entry: &Entry) -> String {
-    let link = Link {
-        run: &entry.run,
-        stream: &entry.stream,
-        seq: entry.seq,
-        kind: &entry.kind,
-        version: entry.version,
-        payload: &entry.payload,
-        worker: &entry.worker,
-        at: entry.at,
-        prev: &entry.prev,
-    };
-    link.hash()
 }
 
 /// The triggers that keep the journal append-only stand, and on PostgreSQL fire always.

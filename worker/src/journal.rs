@@ -190,6 +190,23 @@ pub fn event(entry: &Entry) -> Result<Event> {
     })
 }
 
+/// The hash that a stored event should have.
+#[must_use]
+pub fn hash(entry: &Entry) -> String {
+    let link = Link {
+        run: &entry.run,
+        stream: &entry.stream,
+        seq: entry.seq,
+        kind: &entry.kind,
+        version: entry.version,
+        payload: &entry.payload,
+        worker: &entry.worker,
+        at: entry.at,
+        prev: &entry.prev,
+    };
+    link.hash()
+}
+
 /// The ids of all runs, oldest first.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ pub mod retry;
 pub mod runs;
 pub mod schema;
 pub mod shutdown;
+pub mod signals;
 pub mod source;
 pub mod status;
 pub mod time;

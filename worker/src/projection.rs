@@ -8,6 +8,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 
+use crate::backend::{Database, Durability};
 use crate::chain::Head;
 use crate::core::event::{Cursor, PartitionPlanned};
 use crate::core::state::{PartitionState, RunState};
@@ -240,39 +241,56 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Vec<Ro
 ///
 /// # Errors
 /// [`Error::Damaged`]: the projection is ahead of the journal, so events are missing.
-pub async fn reconcile(
-    connection: &impl ConnectionTrait,
-    run: &str,
-    state: &RunState,
-) -> Result<()> {
+pub async fn reconcile(database: &Database, run: &str, state: &RunState) -> Result<()> {
+    let connection = database.connection();
     let rows = load(connection, run).await?;
     for planned in state.partitions.values() {
         let stream = planned.stream();
         let head = journal::head(connection, run, &stream).await?;
-        match rows.iter().find(|row| row.stream == stream) {
-            Some(row) if row.seq == head.seq && row.head == head.hash => {}
-            Some(row) if row.seq > head.seq => {
-                return Err(Error::Damaged(format!(
-                    "partition {stream} has seen event {}, and its stream ends at {}",
-                    row.seq, head.seq
-                )));
-            }
-            stale => {
-                let fenced = state.is_fenced(&planned.unit);
-                let rebuilt = rebuild(connection, run, planned, fenced).await?;
-                tracing::warn!(
-                    run,
-                    stream,
-                    "a partition's projection lagged behind its journal and was rebuilt"
-                );
-                match stale {
-                    Some(_) => update(connection, rebuilt).await?,
-                    None => insert(connection, vec![rebuilt]).await?,
-                }
-            }
+        let is_current = |row: &Row| row.seq == head.seq && row.head == head.hash;
+        let row = rows.iter().find(|row| row.stream == stream);
+        if !row.is_some_and(is_current) {
+            mend(database, run, planned, state.is_fenced(&planned.unit)).await?;
         }
     }
     Ok(())
+}
+
+/// Looks at one partition again under its lock, as a worker may have been between its row and its events, and rebuilds
+/// its row where that lags.
+async fn mend(
+    database: &Database,
+    run: &str,
+    planned: &PartitionPlanned,
+    fenced: bool,
+) -> Result<()> {
+    let stream = planned.stream();
+    let doing = "rebuilding a partition's projection";
+    let transaction = database.begin(Durability::Synced).await.doing(doing)?;
+    let row = lock(&transaction, run, &stream).await?;
+    let head = journal::head(&transaction, run, &stream).await?;
+    match row {
+        Some(row) if row.seq == head.seq && row.head == head.hash => {}
+        Some(row) if row.seq >= head.seq => {
+            return Err(Error::Damaged(format!(
+                "partition {stream} has seen event {}, and its stream ends otherwise, at {}",
+                row.seq, head.seq
+            )));
+        }
+        stale => {
+            let rebuilt = rebuild(&transaction, run, planned, fenced).await?;
+            tracing::warn!(
+                run,
+                stream,
+                "a partition's projection lagged behind its journal and was rebuilt"
+            );
+            match stale {
+                Some(_) => update(&transaction, rebuilt).await?,
+                None => insert(&transaction, vec![rebuilt]).await?,
+            }
+        }
+    }
+    transaction.commit().await.doing(doing)
 }
 
 /// A partition's row, from its stream alone.

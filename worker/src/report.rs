@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
 use crate::status;
 use crate::validate;
@@ -24,9 +24,7 @@ pub fn number(count: i64) -> String {
 /// A run's units as a table.
 #[must_use]
 pub fn units(run: &status::Run) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
+    let header = [
         "unit",
         "state",
         "read",
@@ -36,9 +34,9 @@ pub fn units(run: &status::Run) -> String {
         "done",
         "rows/s",
         "time left",
-    ]);
-    for unit in &run.units {
-        table.add_row([
+    ];
+    let rows = run.units.iter().map(|unit| {
+        [
             unit.unit.clone(),
             unit.state.to_owned(),
             number(unit.read),
@@ -48,14 +46,29 @@ pub fn units(run: &status::Run) -> String {
             format!("{:.0} %", unit.percent.floor()),
             unit.rows_per_second.map_or("-".into(), rate),
             unit.seconds_left.map_or("-".into(), duration),
-        ]);
+        ]
+    });
+    table(header, rows, &[2, 3, 4, 5, 6, 7, 8])
+}
+
+/// A table; the columns in `numbers` are aligned to the right.
+pub fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    numbers: &[usize],
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row);
     }
-    for column in 2..9 {
-        if let Some(column) = table.column_mut(column) {
+    for column in numbers {
+        if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 /// A validation, as the migration plan's "Expected Output" shows it.
@@ -126,6 +139,24 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_stand_below_each_other() {
+        let rows = [
+            ["a".to_owned(), "1,000".to_owned()],
+            ["b".to_owned(), "7".to_owned()],
+        ];
+        let table = super::table(["unit", "rows"], rows, &[1]);
+        let lines: Vec<_> = table
+            .lines()
+            .filter(|line| line.contains(['a', 'b']))
+            .collect();
+        let ends: Vec<_> = lines
+            .iter()
+            .map(|line| line.trim_end().chars().count())
+            .collect();
+        assert_eq!(ends[0], ends[1], "{table}");
+    }
+
     #[test]
     fn numbers_have_separators() {
         let shown: Vec<_> = [0, 999, 1_000, -1_234_567]

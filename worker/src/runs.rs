@@ -14,6 +14,13 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 /// Events in a page of a load.
 const PAGE: u64 = 1_000;
 
+/// A new name in the journal, for a worker or another program: short, and unlike all others'.
+#[must_use]
+pub fn worker_id(program: &str) -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("{program}-{}", &id[..12])
+}
+
 /// Loads a run's own stream and folds it.
 ///
 /// # Errors

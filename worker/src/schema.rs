@@ -6,7 +6,7 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use crate::backend::{Database, Dialect, Durability, quote, statement};
-use crate::core::plan::{Destination, Write};
+use crate::core::plan::{Column, Destination, Write};
 use crate::engine::Plan;
 use crate::error::{Doing, Error, Result};
 use crate::retry::Retry;
@@ -99,15 +99,17 @@ pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Re
     let transaction = begin(database).await?;
     let applied = Migrator::get_applied_migrations_read_only(&transaction).await;
     let applied = applied.doing("reading which schema changes are applied")?;
+    // Taken down in the reverse order.
     let names: Vec<_> = applied
         .iter()
+        .rev()
         .map(|migration| migration.name().to_owned())
         .collect();
     if names.is_empty() {
         transaction.rollback().await.doing("ending a transaction")?;
         return Ok(names);
     }
-    let losses = losses(&transaction, plan, discard_journal).await?;
+    let losses = losses(database, &transaction, plan, discard_journal).await?;
     if !losses.is_empty() {
         transaction.rollback().await.doing("ending a transaction")?;
         return Err(Error::Refused(format!(
@@ -124,6 +126,7 @@ pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Re
 
 /// What would be lost with the schema.
 async fn losses(
+    database: &Database,
     transaction: &DatabaseTransaction,
     plan: &Plan,
     discard_journal: bool,
@@ -132,12 +135,15 @@ async fn losses(
     for unit in plan.iter() {
         let destination = &unit.definition().destination;
         let (table, what) = (quote(&destination.table), &destination.table);
+        let columns = database.columns(what).await?;
         match &destination.write {
+            Write::Insert if columns.is_empty() => {}
             Write::Insert => {
-                questions.push((format!("SELECT count(*) FROM {table}"), what.clone()))
+                questions.push((format!("SELECT count(*) FROM {table}"), what.clone()));
             }
             Write::Update { .. } => {
-                for column in destination.values() {
+                let there = |column: &&Column| columns.contains(&column.name);
+                for column in destination.values().iter().filter(there) {
                     let name = quote(&column.name);
                     let sql = format!("SELECT count(*) FROM {table} WHERE {name} IS NOT NULL");
                     questions.push((sql, format!("{what}.{}", column.name)));
@@ -157,7 +163,8 @@ async fn losses(
         let count = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0)));
         let count = count.doing(format!("counting {what}"))?;
         if count > 0 {
-            losses.push(format!("{count} rows of {what}"));
+            let rows = if count == 1 { "row" } else { "rows" };
+            losses.push(format!("{count} {rows} of {what}"));
         }
     }
     Ok(losses)

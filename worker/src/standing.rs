@@ -32,6 +32,7 @@ pub(crate) async fn newest_batch(
     };
     let packed = provenance::load(connection, (run, stream, seq)).await?;
     let entry = journal::at(connection, run, stream, seq).await?;
+    let entry = entry.filter(|entry| journal::hash(entry) == entry.hash);
     let event = entry.as_ref().map(journal::event).transpose()?;
     match (packed, event) {
         (Some(packed), Some(Event::BatchCommitted(batch))) if is_of(&packed, &batch) => {

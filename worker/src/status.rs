@@ -112,8 +112,8 @@ fn unit(state: &RunState, name: &str, partitions: &[Row]) -> Unit {
         .sum();
     let percent = match status {
         UnitStatus::Completed => 100.0,
-        UnitStatus::Pending => 0.0,
-        UnitStatus::Running | UnitStatus::Stopped | UnitStatus::Undone => {
+        UnitStatus::Pending | UnitStatus::Undone => 0.0,
+        UnitStatus::Running | UnitStatus::Stopped => {
             let done = first.iter().map(|row| row.read).sum::<i64>();
             (100.0 * done as f64 / expected.max(1) as f64).min(99.9)
         }
@@ -125,7 +125,8 @@ fn unit(state: &RunState, name: &str, partitions: &[Row]) -> Unit {
         .zip(end)
         .map(|(begin, end)| (end - begin) as f64 / 1_000.0);
     let rate = seconds
-        .filter(|seconds| *seconds > 0.0)
+        // An undo moves the last activity on, so what it leaves is no rate.
+        .filter(|seconds| *seconds > 0.0 && status != UnitStatus::Undone)
         .map(|seconds| read as f64 / seconds);
     let left = (expected - read).max(0) as f64;
     Unit {

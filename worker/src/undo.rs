@@ -51,7 +51,8 @@ pub enum Ending {
 /// [`Error::Usage`]: an unknown unit. [`Error::Refused`]: an undo of other units is under way.
 pub fn units(run: &str, state: &RunState, named: &[String]) -> Result<Vec<String>> {
     if let Some(unknown) = named.iter().find(|name| !state.units.contains_key(*name)) {
-        let names: Vec<_> = state.units.keys().map(String::as_str).collect();
+        let pins = state.started.units.iter();
+        let names: Vec<_> = pins.map(|pin| pin.name.as_str()).collect();
         return Err(Error::Usage(format!(
             "run {run} has no unit {unknown}; its units are {}",
             names.join(", ")
@@ -82,6 +83,20 @@ pub fn units(run: &str, state: &RunState, named: &[String]) -> Result<Vec<String
         .map(|pin| pin.name.clone())
         .filter(|name| is_due(name))
         .collect())
+}
+
+/// Refuses an undo while another run is unfinished: it would write again what the undo removes.
+///
+/// # Errors
+/// [`Error::Refused`], naming the other run.
+pub async fn check_unblocked(database: &Database, run: &str) -> Result<()> {
+    match runs::unfinished(database.connection()).await? {
+        Some((other, state)) if other != run => Err(Error::Refused(format!(
+            "run {other} is {}: finish it, or roll it back, before an older one",
+            state.status.word()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What an undo of these units would do now; changes nothing. Gives at most `examples` of the rows that would be kept.
@@ -154,15 +169,8 @@ pub async fn undo(
     if units.is_empty() {
         return Ok(Ending::Nothing);
     }
-    if let Some((other, other_state)) = runs::unfinished(database.connection()).await?
-        && other != run
-    {
-        return Err(Error::Refused(format!(
-            "run {other} is {}: finish it, or roll it back, before an older one",
-            other_state.status.word()
-        )));
-    }
-    projection::reconcile(database.connection(), run, &state).await?;
+    check_unblocked(database, run).await?;
+    projection::reconcile(database, run, &state).await?;
     let state = start(database, run, &units, reason, worker, shutdown).await?;
     for name in &units {
         let pin = pin(&state, name)?;

@@ -48,7 +48,7 @@ impl Database {
             .sqlx_logging(false);
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("postgres" | "postgresql") => postgres::configure(&mut options),
-            Some("sqlite") => sqlite::configure(&mut options),
+            Some("sqlite") => sqlite::configure(&mut options, url),
             _ => {
                 return Err(Error::Usage(
                     "the database URL must begin with postgres:// or sqlite://; for instance \
@@ -77,6 +77,16 @@ impl Database {
         let database = Self { connection };
         database.one("SELECT 1 AS \"one\"", []).await?;
         Ok(database)
+    }
+
+    /// Closes all connections, so that SQLite folds its log back into the file. What follows fails.
+    pub async fn close(&self) {
+        if let Err(error) = self.connection.close_by_ref().await {
+            tracing::debug!(
+                error = describe(&error),
+                "the database did not close in order"
+            );
+        }
     }
 
     /// The connection, for queries that need no transaction.

@@ -19,10 +19,15 @@ pub(super) const REFERENCES: &str = r#"SELECT DISTINCT '"' || replace(m."name", 
 
 /// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
 /// timeout bounds the wait for another process.
-pub(super) fn configure(options: &mut ConnectOptions) {
-    options.map_sqlx_sqlite_opts(|options| {
+pub(super) fn configure(options: &mut ConnectOptions, url: &str) {
+    // Setting the mode writes to the file, which somebody who only looks may not.
+    let is_read_only = url.contains("mode=ro") || url.contains("immutable=");
+    options.map_sqlx_sqlite_opts(move |options| {
+        let options = match is_read_only {
+            true => options,
+            false => options.journal_mode(SqliteJournalMode::Wal),
+        };
         options
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(30))
             .foreign_keys(true)
@@ -86,7 +91,9 @@ pub(super) fn refuses_row(code: &str) -> bool {
 
 pub(super) fn connect_hint(code: &str) -> Option<&'static str> {
     match primary(code)? {
-        8 => Some("the file or its folder is read-only: mend its rights, or work on a copy"),
+        8 => Some(
+            "the file or its folder is read-only: mend its rights, or only look at it with ?mode=ro",
+        ),
         14 => Some("check the path; add ?mode=rwc to make a new file where there is none"),
         26 => Some("the file is not an SQLite database: check the path"),
         _ => None,

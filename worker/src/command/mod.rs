@@ -2,7 +2,6 @@
 
 pub(crate) mod args;
 mod progress;
-mod signals;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use worker::demo::{self, DemoError};
 use worker::engine::{self, Ending, Options};
 use worker::error::{Error, exit};
 use worker::shutdown::Shutdown;
-use worker::{inputs, report, runs, schema, status, time, units, validate};
+use worker::{inputs, report, runs, schema, signals, status, time, units, validate};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -32,27 +31,33 @@ struct Outcome {
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<u8> {
     let database = connect(&args).await?;
-    let mut options = options(&args, database.dialect());
+    let ended = run_on(&database, &args).await;
+    database.close().await;
+    ended
+}
+
+async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
+    let mut options = options(args, database.dialect());
     if args.demo {
-        let made = make_demo(&database).await?;
+        let made = make_demo(database).await?;
         options.as_of.get_or_insert(made);
     }
-    let opened_before = prepare(&database, &args).await?;
+    let opened_before = prepare(database, args).await?;
     let plan = Arc::new(units::phase5(opened_before));
-    let worker = short_id();
-    let opened = engine::open(&database, &plan, &options, &worker).await?;
-    announce(&opened, &args)?;
+    let worker = runs::worker_id("w");
+    let opened = engine::open(database, &plan, &options, &worker).await?;
+    announce(&opened, args)?;
 
     let shutdown = Shutdown::default();
-    let signal = signals::listen(shutdown.clone())?;
+    let signal = signals::listen(shutdown.clone(), end_at_once)?;
     let progress = Progress::start(database.clone(), opened.run.clone());
-    let ending = engine::work(&database, &plan, &opened, &options, &worker, &shutdown).await;
+    let ending = engine::work(database, &plan, &opened, &options, &worker, &shutdown).await;
     progress.stop().await;
     let ending = ending?;
 
     let run = status::load(database.connection(), &opened.run).await?;
     let validation = match (&ending, args.demo) {
-        (Ending::Completed, true) => Some(validate::validate(&database, &plan).await?),
+        (Ending::Completed, true) => Some(validate::validate(database, &plan).await?),
         _ => None,
     };
     let has_failed = validation
@@ -106,6 +111,11 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
         max_bad: args.max_bad,
         adopt_database: args.adopt_database,
     }
+}
+
+/// A second signal: what was committed stays, what was not is rolled back by the database.
+fn end_at_once(code: u8) {
+    std::process::exit(i32::from(code));
 }
 
 /// Makes the demo's source, or finds it made; gives the instant that is its present.
@@ -195,10 +205,4 @@ fn text(outcome: &Outcome, ending: &Ending) -> String {
     text.push_str(&line);
     text.push('\n');
     text
-}
-
-/// A worker's name in the journal: short, and unlike all others'.
-fn short_id() -> String {
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    format!("w-{}", &id[..12])
 }

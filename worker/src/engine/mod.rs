@@ -365,7 +365,7 @@ async fn resume(
             state.database
         )));
     }
-    projection::reconcile(database.connection(), run, &state).await?;
+    projection::reconcile(database, run, &state).await?;
     let max_bad = options.max_bad.unwrap_or(state.max_bad);
     let (state, _) = runs::append(database, run, worker, |state| {
         let mut events = Vec::new();

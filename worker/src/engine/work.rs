@@ -35,7 +35,7 @@ async fn step(context: &Arc<Context>) -> Result<bool> {
         RunStatus::Completed => return Ok(false),
         RunStatus::Undoing | RunStatus::PartlyRolledBack | RunStatus::RolledBack => {
             return Err(Error::Refused(format!(
-                "run {} is {} by somebody else: this worker stops, nothing is lost",
+                "somebody has begun to roll run {} back (it is {}): this worker stops, and what it wrote is in the journal",
                 context.run,
                 state.status.word()
             )));

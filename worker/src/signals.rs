@@ -1,26 +1,30 @@
-//! SIGINT and SIGTERM: the first asks to stop, a second ends the process at once. Nothing is lost either way.
+//! SIGINT and SIGTERM: the first asks to stop, a second is the caller's to answer. Nothing is lost either way.
 
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
-use worker::error::exit;
-use worker::shutdown::Shutdown;
+
+use crate::error::exit;
+use crate::shutdown::Shutdown;
 
 /// Which signal asked to stop.
 #[derive(Clone, Debug)]
-pub(super) struct Asked(Arc<AtomicU8>);
+pub struct Asked(Arc<AtomicU8>);
 
 impl Asked {
     /// The exit code that the signal stands for.
-    pub(super) fn exit_code(&self) -> u8 {
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Listens from here on.
-pub(super) fn listen(shutdown: Shutdown) -> std::io::Result<Asked> {
+/// Listens from here on; `second` is told the exit code of a second signal.
+///
+/// # Errors
+/// The operating system's.
+pub fn listen(shutdown: Shutdown, second: fn(u8)) -> std::io::Result<Asked> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let asked = Asked(Arc::new(AtomicU8::new(exit::INTERRUPTED)));
@@ -32,7 +36,7 @@ pub(super) fn listen(shutdown: Shutdown) -> std::io::Result<Asked> {
                 _ = terminate.recv() => exit::TERMINATED,
             };
             if shutdown.is_requested() {
-                process::exit(i32::from(code));
+                second(code);
             }
             listening.0.store(code, Ordering::Relaxed);
             shutdown.request();

@@ -1,0 +1,151 @@
+//! The command line: what every command takes, and connecting with it.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser};
+use worker::backend::Database;
+use worker::error::Error;
+use worker::schema;
+
+use crate::commands::Command;
+
+/// Connections at a time; a command works through its questions one after the other.
+const CONNECTIONS: u32 = 4;
+
+/// How long closing may take.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// The database where nobody named one.
+const DEFAULT_URL: &str = "sqlite://backstitch.db";
+
+/// Show, check, validate and take back what `worker run` did.
+#[derive(Debug, Parser)]
+#[command(name = "cli", version, after_help = worker::error::EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The database: postgres://user@host/database or sqlite://file [default: sqlite://backstitch.db]. A password
+    /// belongs in PGPASSWORD or ~/.pgpass.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    database_url: Option<String>,
+
+    /// Print the result as JSON; times are milliseconds since 1970, UTC.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// What was connected to, so that it can be closed.
+    #[arg(skip)]
+    opened: OnceLock<Database>,
+}
+
+impl Global {
+    /// Connects to a database that must be there.
+    pub(crate) async fn connect(&self) -> Result<Database, Error> {
+        self.open(self.database_url.as_deref().unwrap_or(DEFAULT_URL))
+            .await
+    }
+
+    /// Connects, and makes the default database where nobody named one.
+    pub(crate) async fn connect_or_create(&self) -> Result<Database, Error> {
+        match &self.database_url {
+            Some(_) => self.connect().await,
+            None => self.open(&format!("{DEFAULT_URL}?mode=rwc")).await,
+        }
+    }
+
+    async fn open(&self, url: &str) -> Result<Database, Error> {
+        let database = Database::connect(url, CONNECTIONS).await?;
+        Ok(self.opened.get_or_init(|| database).clone())
+    }
+
+    /// Closes what was opened, so that an SQLite database is one file again: whoever copies it would miss the rest.
+    pub(crate) async fn close(&self) {
+        if let Some(database) = self.opened.get() {
+            // What cannot be closed is closed by the end of the process; the answer is printed already.
+            let closing = database.close();
+            let _ = tokio::time::timeout(CLOSING, closing).await;
+        }
+    }
+
+    /// Connects to a database that has a journal.
+    pub(crate) async fn journaled(&self) -> Result<Database, Error> {
+        let database = self.connect().await?;
+        schema::check_applied(&database).await?;
+        Ok(database)
+    }
+
+    /// Whether the database was named, so that a command to run next must name it too.
+    pub(crate) fn names_database(&self) -> bool {
+        self.database_url.is_some()
+    }
+}
+
+/// Names a run.
+#[derive(Debug, Args)]
+pub(crate) struct RunArg {
+    /// The run: its id, or the beginning of it if no other run's id begins so.
+    #[arg(long, value_name = "RUN", value_parser = NonEmptyStringValueParser::new())]
+    run: Option<String>,
+}
+
+impl RunArg {
+    /// What was named.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every command's help says what it changes, whether it may be repeated, and gives an example.
+    #[test]
+    fn every_command_is_documented() {
+        let mut commands: Vec<_> = Cli::command().get_subcommands().cloned().collect();
+        let mut checked = 0;
+        while let Some(command) = commands.pop() {
+            if command.has_subcommands() {
+                commands.extend(command.get_subcommands().cloned());
+                continue;
+            }
+            let help = command
+                .get_long_about()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            for word in ["Example: `cli ", "Changes ", "repeat"] {
+                assert!(
+                    help.contains(word),
+                    "{}: {word} is missing in\n{help}",
+                    command.get_name()
+                );
+            }
+            assert!(command.get_after_help().is_some(), "{}", command.get_name());
+            checked += 1;
+        }
+        assert_eq!(checked, 12);
+    }
+}

@@ -1,0 +1,27 @@
+//! `cli journal`.
+
+mod export;
+mod show;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::args::Global;
+use crate::stop::Result;
+
+/// Show, verify or export the journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Show(show::Args),
+    Verify(verify::Args),
+    Export(export::Args),
+}
+
+/// Runs a command.
+pub(crate) async fn run(global: &Global, command: Command) -> Result {
+    match command {
+        Command::Show(args) => show::run(global, args).await,
+        Command::Verify(args) => verify::run(global, args).await,
+        Command::Export(args) => export::run(global, args).await,
+    }
+}

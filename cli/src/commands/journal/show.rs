@@ -1,0 +1,142 @@
+//! `cli journal show`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use worker::backend::Database;
+use worker::error::Error;
+use worker::journal::{self, Filter};
+use worker::shutdown::Shutdown;
+
+use crate::args::{Global, RunArg};
+use crate::render::journal::Lines;
+use crate::select::Since;
+use crate::stop::{Result, Stop};
+use crate::{output, select, signals};
+
+const POLL: Duration = Duration::from_millis(500);
+/// Events that one poll takes in.
+const PAGE: u64 = 1_000;
+/// Positions looked at again with each poll: an event that was appended first may be committed last.
+const LOOK_BACK: i64 = 2_000;
+
+/// Show what happened, newest last.
+///
+/// Example: `cli journal show --unit intelligence_event --since 2h --follow`
+///
+/// Changes nothing. Safe to repeat.
+///
+/// An event of a newer format, or of a kind that this release does not know, is shown as it is stored. With --json,
+/// one event a line: position, run, stream, seq, kind, version, unit, key, payload, worker, at.
+#[derive(Debug, clap::Args)]
+#[command(after_help = worker::error::EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    run: RunArg,
+
+    /// Events of this unit alone.
+    #[arg(long, value_name = "UNIT")]
+    unit: Option<String>,
+
+    /// Events of this kind alone, such as BatchCommitted.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+
+    /// Events since then alone: an instant (2025-11-04T00:00:00Z), or a duration before the database's clock (2h).
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    since: Option<Since>,
+
+    /// The newest so many; `cli journal export` gives all.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    limit: u64,
+
+    /// Go on with what is appended from now on, until interrupted.
+    #[arg(long)]
+    follow: bool,
+}
+
+/// Shows what happened.
+pub(crate) async fn run(global: &Global, args: Args) -> Result {
+    let database = global.journaled().await?;
+    select::check_unit(&database, args.unit.as_deref()).await?;
+    let mut filter = Filter {
+        run: select::named_run(&database, args.run.named()).await?,
+        unit: args.unit,
+        kind: args.kind,
+        since: None,
+        after: None,
+    };
+    if let Some(since) = args.since {
+        let now = journal::now(database.connection()).await?;
+        filter.since = Some(since.instant(now));
+    }
+    // Asked before the events, so that none is appended unseen between the two.
+    let newest = newest(&database).await?;
+    let mut lines = Lines::new(global.json);
+    let entries = journal::select(database.connection(), &filter, args.limit, true).await?;
+    if entries.is_empty() && !args.follow {
+        output::note("no event passes these filters");
+    }
+    output::result(&lines.next(&entries))?;
+    if !args.follow {
+        return Ok(());
+    }
+    let is_cut = entries.len() as u64 == args.limit;
+    let following = Following {
+        newest,
+        floor: entries
+            .first()
+            .filter(|_| is_cut)
+            .map_or(0, |entry| entry.position),
+        seen: entries.iter().map(|entry| entry.position).collect(),
+    };
+    follow(&database, filter, &mut lines, following).await
+}
+
+/// Which events were shown.
+struct Following {
+    /// The journal's last position when it was asked last.
+    newest: i64,
+    /// What is older was cut off by the limit.
+    floor: i64,
+    /// The positions shown, as far as they are looked at again.
+    seen: BTreeSet<i64>,
+}
+
+/// Shows what is appended from here on.
+async fn follow(
+    database: &Database,
+    mut filter: Filter,
+    lines: &mut Lines,
+    mut following: Following,
+) -> Result {
+    let shutdown = Shutdown::default();
+    let asked = signals::listen(shutdown.clone())?;
+    while !shutdown.is_requested() && !output::is_closed() {
+        let from = following.newest - LOOK_BACK;
+        following.newest = newest(database).await?;
+        filter.after = Some(from.max(following.floor));
+        loop {
+            let mut page = journal::select(database.connection(), &filter, PAGE, false).await?;
+            let is_last = (page.len() as u64) < PAGE;
+            filter.after = page.last().map(|entry| entry.position).or(filter.after);
+            page.retain(|entry| following.seen.insert(entry.position));
+            output::result(&lines.next(&page))?;
+            if is_last || shutdown.is_requested() {
+                break;
+            }
+        }
+        following.seen = following.seen.split_off(&(following.newest - LOOK_BACK));
+        shutdown.sleep(POLL).await;
+    }
+    match shutdown.is_requested() {
+        true => Err(Stop::Ended(asked.exit_code())),
+        false => Ok(()),
+    }
+}
+
+async fn newest(database: &Database) -> std::result::Result<i64, Error> {
+    let all = Filter::default();
+    let newest = journal::select(database.connection(), &all, 1, true).await?;
+    Ok(newest.last().map_or(0, |entry| entry.position))
+}

@@ -1,0 +1,45 @@
+//! The commands, one a file: its arguments and one function. They ask the worker library and print what `render`
+//! makes of the answer; none knows SQL or a table.
+
+mod demo;
+mod journal;
+mod quarantine;
+mod rollback;
+mod runs;
+mod schema;
+mod status;
+mod validate;
+
+use clap::Subcommand;
+
+use crate::args::Global;
+use crate::stop::Result;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(subcommand)]
+    Journal(journal::Command),
+    Status(status::Args),
+    Runs(runs::Args),
+    Validate(validate::Args),
+    Rollback(rollback::Args),
+    #[command(subcommand)]
+    Schema(schema::Command),
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+    Demo(demo::Args),
+}
+
+/// Runs a command.
+pub(crate) async fn run(global: &Global, command: Command) -> Result {
+    match command {
+        Command::Journal(command) => journal::run(global, command).await,
+        Command::Status(args) => status::run(global, args).await,
+        Command::Runs(args) => runs::run(global, args).await,
+        Command::Validate(args) => validate::run(global, args).await,
+        Command::Rollback(args) => rollback::run(global, args).await,
+        Command::Schema(command) => schema::run(global, command).await,
+        Command::Quarantine(command) => quarantine::run(global, command).await,
+        Command::Demo(args) => demo::run(global, args).await,
+    }
+}

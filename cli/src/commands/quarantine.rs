@@ -1,0 +1,57 @@
+//! `cli quarantine`.
+
+use clap::Subcommand;
+use worker::journal::{self, Filter};
+
+use crate::args::{Global, RunArg};
+use crate::render::quarantine::List;
+use crate::stop::Result;
+use crate::{output, render, select};
+
+/// Show the rows that were set aside.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    List(ListArgs),
+}
+
+/// List bad rows that were set aside, newest last: unit, source key, reason, time, run. Never their values.
+///
+/// Example: `cli quarantine list --unit intelligence_event`
+///
+/// Changes nothing. Safe to repeat.
+///
+/// Without --run, of every run. With --json: one document with the total and the rows.
+#[derive(Debug, clap::Args)]
+#[command(after_help = worker::error::EXIT_CODES)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    run: RunArg,
+
+    /// Rows of this unit alone.
+    #[arg(long, value_name = "UNIT")]
+    unit: Option<String>,
+
+    /// The newest so many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    limit: u64,
+}
+
+/// Runs a command.
+pub(crate) async fn run(global: &Global, command: Command) -> Result {
+    let Command::List(args) = command;
+    let database = global.journaled().await?;
+    select::check_unit(&database, args.unit.as_deref()).await?;
+    let filter = Filter {
+        run: select::named_run(&database, args.run.named()).await?,
+        unit: args.unit,
+        kind: Some("RowQuarantined".into()),
+        ..Filter::default()
+    };
+    let total = journal::count(database.connection(), &filter).await?;
+    let entries = journal::select(database.connection(), &filter, args.limit, true).await?;
+    let list = List::of(total, &entries);
+    match global.json {
+        true => output::json(&list),
+        false => output::result(&render::quarantine::list(&list)),
+    }
+}

@@ -1,0 +1,184 @@
+//! `cli rollback`.
+
+use clap::builder::NonEmptyStringValueParser;
+use worker::backend::Database;
+use worker::core::state::{RunState, RunStatus};
+use worker::shutdown::Shutdown;
+use worker::undo::{self, Ending, UnitUndo};
+use worker::{journal, runs, status};
+
+use crate::args::{Global, RunArg};
+use crate::confirm::confirm;
+use crate::progress::Progress;
+use crate::render::rollback::{Nothing, Outcome, Plan};
+use crate::stop::{Result, Stop};
+use crate::{output, render, select, signals};
+
+/// Kept rows that the text names before anything is done.
+const EXAMPLES: usize = 20;
+
+/// Take back what a run wrote: remove its rows, put overwritten values back, and keep what was edited since.
+///
+/// Example: `cli rollback --unit kpi_history --reason "wrong quarter"`
+///
+/// Changes the destinations: exactly the rows that the journal says the run wrote, and of these only those that still
+/// stand as they were written. Rows that others refer to are kept as well; all that is kept is listed. Safe to repeat:
+/// after an interruption the same command goes on. The schema stays.
+///
+/// Without --run, the newest run; without --unit, all its units. With --json: one document on standard output.
+#[derive(Debug, clap::Args)]
+#[command(after_help = worker::error::EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    run: RunArg,
+
+    /// Take back this unit alone; may be repeated.
+    #[arg(long = "unit", value_name = "UNIT")]
+    units: Vec<String>,
+
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+
+    /// Why, for the journal.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = NonEmptyStringValueParser::new())]
+    reason: Option<String>,
+}
+
+/// Takes back what a run wrote.
+pub(crate) async fn run(global: &Global, args: Args) -> Result {
+    let database = global.journaled().await?;
+    journal::check_format(database.connection()).await?;
+    let Some(run) = select::run(&database, args.run.named()).await? else {
+        return nothing(global, &database, None).await;
+    };
+    let (state, _) = runs::load(database.connection(), &run).await?;
+    let units = match state.status {
+        RunStatus::RolledBack => Vec::new(),
+        _ => undo::units(&run, &state, &args.units)?,
+    };
+    if units.is_empty() {
+        return nothing(global, &database, Some(run)).await;
+    }
+    undo::check_unblocked(&database, &run).await?;
+    let (plan, done) = preview(global, &database, &run, &state, &units).await?;
+    if args.dry_run {
+        return show(global, &plan, Outcome::Planned);
+    }
+    // With --json, standard output is for the one document; the operator still reads what is about to happen.
+    match global.json {
+        true => output::note(&render::rollback::plan(&plan)),
+        false => output::result(&render::rollback::plan(&plan))?,
+    }
+    if !args.yes {
+        confirm("Roll this back?")?;
+    }
+    let job = Job {
+        database: &database,
+        run: &run,
+        units: &units,
+        // The parser asks for a reason, but for a dry run.
+        reason: args.reason.as_deref().unwrap_or_default(),
+    };
+    let Some(totals) = work(&job, plan.rows() - done).await? else {
+        return nothing(global, &database, Some(run)).await;
+    };
+    let kept = undo::kept(database.connection(), &run).await?;
+    let plan = plan.done(totals, kept);
+    show(global, &plan, Outcome::Completed)
+}
+
+/// What is to be undone.
+struct Job<'a> {
+    database: &'a Database,
+    run: &'a str,
+    units: &'a [String],
+    reason: &'a str,
+}
+
+/// Undoes it; gives what was done to each unit, or none where somebody else was first.
+async fn work(job: &Job<'_>, left: i64) -> Result<Option<Vec<UnitUndo>>> {
+    let shutdown = Shutdown::default();
+    let asked = signals::listen(shutdown.clone())?;
+    let mut progress = Progress::start("rows looked at", left);
+    let worker = runs::worker_id("cli");
+    let ended = undo::undo(
+        job.database,
+        job.run,
+        job.units,
+        job.reason,
+        &worker,
+        &shutdown,
+        |removed, kept| progress.advance(removed + kept),
+    )
+    .await;
+    let done = progress.finish();
+    match ended {
+        Ok(Ending::Completed(totals)) => Ok(Some(totals)),
+        Ok(Ending::Nothing) => Ok(None),
+        Ok(Ending::Interrupted) => Err(Stop::Asked(asked.exit_code())),
+        Err(error) if shutdown.is_requested() && error.is_transient() => {
+            Err(Stop::Asked(asked.exit_code()))
+        }
+        Err(error) => {
+            if done > 0 {
+                output::note(&render::rollback::stopped(done));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// What would be done, and how many rows of it are done already.
+async fn preview(
+    global: &Global,
+    database: &Database,
+    run: &str,
+    state: &RunState,
+    units: &[String],
+) -> Result<(Plan, i64)> {
+    // Programs get all rows that would be kept; people a few.
+    let examples = if global.json { usize::MAX } else { EXAMPLES };
+    let (previews, kept) = undo::preview(database, run, state, units, examples).await?;
+    let standing = status::load(database.connection(), run).await?;
+    let is_concerned = |unit: &&status::Unit| units.contains(&unit.unit);
+    let done = standing
+        .units
+        .iter()
+        .filter(is_concerned)
+        .map(|unit| unit.removed + unit.kept);
+    Ok((Plan::new(run, state, previews, kept), done.sum()))
+}
+
+fn show(global: &Global, plan: &Plan, outcome: Outcome) -> Result {
+    match (global.json, outcome) {
+        (true, _) => output::json(&plan.document(outcome)),
+        (false, Outcome::Completed) => output::result(&render::rollback::done(plan)),
+        (false, Outcome::Planned) => {
+            output::result(&render::rollback::plan(plan))?;
+            output::result("a dry run: nothing was changed")
+        }
+    }
+}
+
+/// Nothing is to be undone; other runs may still hold rows.
+async fn nothing(global: &Global, database: &Database, run: Option<String>) -> Result {
+    let mut others = Vec::new();
+    for other in journal::runs(database.connection()).await? {
+        if run.as_deref() != Some(&other) {
+            let standing = status::load(database.connection(), &other).await?;
+            if render::rollback::holds_rows(&standing) {
+                others.push(other);
+            }
+        }
+    }
+    let nothing = Nothing { run, others };
+    match global.json {
+        true => output::json(&nothing.document()),
+        false => output::result(&render::rollback::nothing(&nothing)),
+    }
+}

@@ -1,0 +1,98 @@
+//! `cli schema`: one idea, and three small commands of it.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use worker::{schema, units};
+
+use crate::args::Global;
+use crate::confirm::confirm;
+use crate::render::schema::Changed;
+use crate::stop::Result;
+use crate::{output, render};
+
+/// Show, apply or take down the schema.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show which schema changes are applied, and which are pending.
+    ///
+    /// Example: `cli schema status`
+    ///
+    /// Changes nothing. Safe to repeat.
+    #[command(after_help = worker::error::EXIT_CODES)]
+    Status,
+    /// Apply the pending schema changes: the journal's tables, the new tables and columns.
+    ///
+    /// Example: `cli schema up`
+    ///
+    /// Changes the schema, additively, in one transaction. Safe to repeat: where nothing is pending, nothing is done.
+    #[command(after_help = worker::error::EXIT_CODES)]
+    Up,
+    /// Take the schema down again, where neither rows nor journal would be lost.
+    ///
+    /// Example: `cli schema down --discard-journal`
+    ///
+    /// Changes the schema: drops the new tables and columns, and the journal. Safe to repeat. Rolling back a release
+    /// of the application does not need it: the schema is backward compatible.
+    Down(DownArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = worker::error::EXIT_CODES)]
+pub(crate) struct DownArgs {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+
+    /// Give up the journal, too: export it first.
+    #[arg(long)]
+    discard_journal: bool,
+}
+
+/// Runs a command.
+pub(crate) async fn run(global: &Global, command: Command) -> Result {
+    match command {
+        Command::Status => status(global).await,
+        Command::Up => up(global).await,
+        Command::Down(args) => down(global, &args).await,
+    }
+}
+
+async fn status(global: &Global) -> Result {
+    let database = global.connect().await?;
+    let changes = schema::status(&database).await?;
+    match global.json {
+        true => output::json(&render::schema::document(&changes)),
+        false => output::result(&render::schema::status(&changes)),
+    }
+}
+
+async fn up(global: &Global) -> Result {
+    let database = global.connect().await?;
+    let plan = Arc::new(units::phase5(Vec::new()));
+    schema::check_source(&database, &plan).await?;
+    let applied = schema::up(&database).await?;
+    show(global, &Changed::Applied(applied))
+}
+
+async fn down(global: &Global, args: &DownArgs) -> Result {
+    let database = global.connect().await?;
+    let changes = schema::status(&database).await?;
+    if changes.iter().all(|change| !change.is_applied) {
+        return show(global, &Changed::TakenDown(Vec::new()));
+    }
+    output::note(&render::schema::down(&changes));
+    if !args.yes {
+        confirm("This drops them.")?;
+    }
+    let plan = Arc::new(units::phase5(Vec::new()));
+    let taken_down = schema::down(&database, &plan, args.discard_journal).await?;
+    show(global, &Changed::TakenDown(taken_down))
+}
+
+fn show(global: &Global, changed: &Changed) -> Result {
+    match global.json {
+        true => output::json(changed),
+        false => output::result(&render::schema::changed(changed)),
+    }
+}

@@ -1,0 +1,39 @@
+//! The operator's program: shows, checks, validates and takes back what the worker did.
+
+mod args;
+mod commands;
+mod confirm;
+mod output;
+mod progress;
+mod render;
+mod select;
+mod signals;
+mod stop;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let args::Cli { global, command } = args::Cli::parse();
+    let ended = commands::run(&global, command).await;
+    global.close().await;
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            output::note(&stop.to_string());
+            ExitCode::from(stop.exit_code())
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The only place that prints: results on standard output, notes and progress on standard error.
+
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::stop::{self, Result};
+
+/// Whoever reads our results has had enough (`| head`).
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a result that ends with a line's end, or gets one. A reader that has gone away is no error: what a command
+/// does, and its exit code, never depend on who listens.
+pub(crate) fn result(text: &str) -> Result {
+    if is_closed() || text.is_empty() {
+        return Ok(());
+    }
+    let mut out = anstream::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        written => written.map_err(stop::unwritten),
+    }
+}
+
+/// Prints a result as one JSON document.
+pub(crate) fn json(document: &impl Serialize) -> Result {
+    let text = serde_json::to_string_pretty(document);
+    result(&text.map_err(|error| stop::unwritten(error.into()))?)
+}
+
+/// Whether nobody reads on, so that a command that only prints may end.
+pub(crate) fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+/// Prints a line for people on standard error; nothing depends on whether it can be read.
+pub(crate) fn note(text: &str) {
+    if !text.is_empty() {
+        let _ = writeln!(anstream::stderr(), "{}", text.trim_end());
+    }
+}

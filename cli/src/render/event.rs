@@ -1,0 +1,227 @@
+//! One line for each event.
+
+use worker::core::event::{BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted};
+use worker::journal::{self, Entry};
+use worker::report::number;
+use worker::time;
+
+use super::text::{count, length, line};
+
+/// What happened, in one line; an event that this release cannot read is shown as it is stored.
+pub(crate) fn summary(entry: &Entry) -> String {
+    match journal::event(entry) {
+        Ok(event) => line(&words(&event)),
+        Err(_) => line(&format!("(format {}) {}", entry.version, entry.payload)),
+    }
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::RunStarted(started) => run_started(started),
+        Event::DatabaseAdopted { from, to } => format!("goes on in {to}, began in {from}"),
+        Event::PartitionPlanned(planned) => planned_words(planned),
+        Event::UnitStopped {
+            unit,
+            read,
+            quarantined,
+            allowed,
+        } => format!(
+            "{unit}: {} bad of {} read, {} allowed",
+            number(*quarantined),
+            number(*read),
+            number(*allowed)
+        ),
+        Event::UnitReopened { unit, max_bad } => {
+            format!("{unit}: tolerates {} bad from here on", percent(*max_bad))
+        }
+        Event::UnitCompleted(completed) => format!(
+            "{}: {} written, {} bad, {}",
+            completed.unit,
+            number(completed.written),
+            number(completed.quarantined),
+            match completed.passes {
+                1 => "1 pass".to_owned(),
+                passes => format!("{passes} passes"),
+            }
+        ),
+        Event::RunCompleted {
+            written,
+            quarantined,
+        } => format!("{} written, {} bad", number(*written), number(*quarantined)),
+        Event::UndoStarted { units, reason } => format!("{}, because: {reason}", units.join(", ")),
+        Event::UndoCompleted {
+            units,
+            removed,
+            kept,
+            gone,
+        } => format!("{}: {}", units.join(", "), undone(*removed, *kept, *gone)),
+        Event::RowQuarantined { unit, key, reason } => format!("{unit} {key}: {reason}"),
+        Event::BatchCommitted(batch) => batch_committed(batch),
+        Event::BatchUndone(batch) => batch_undone(batch),
+        Event::WorkerStarted {
+            release,
+            process,
+            workers,
+        } => format!(
+            "release {release}, process {process}, {}",
+            count(length(*workers), "worker")
+        ),
+        Event::BatchResized {
+            unit,
+            from,
+            to,
+            reason,
+        } => format!(
+            "{unit}: {} rows a batch rather than {}, because {reason}",
+            number(i64::from(*to)),
+            number(i64::from(*from))
+        ),
+        Event::WorkerStopped { reason } => reason.clone(),
+    }
+}
+
+fn run_started(started: &RunStarted) -> String {
+    let mut words = format!(
+        "as of {}, window {} days, {}, tolerates {} bad",
+        time::show(started.as_of),
+        started.window_days,
+        count(length(started.units.len()), "unit"),
+        percent(started.max_bad)
+    );
+    if !started.inputs.is_empty() {
+        let files: Vec<_> = started
+            .inputs
+            .iter()
+            .map(|input| input.path.as_str())
+            .collect();
+        words.push_str(&format!(", reads {}", files.join(", ")));
+    }
+    words
+}
+
+fn planned_words(planned: &PartitionPlanned) -> String {
+    format!(
+        "{} pass {} section {} part {}: from {} to {}, about {}",
+        planned.unit,
+        planned.pass,
+        planned.section,
+        planned.part,
+        planned.lower.as_deref().unwrap_or("the start"),
+        planned.upper.as_deref().unwrap_or("the end"),
+        count(planned.estimate, "row")
+    )
+}
+
+fn batch_committed(batch: &BatchCommitted) -> String {
+    let mut words = format!(
+        "read {}, wrote {}",
+        number(batch.read),
+        number(batch.written)
+    );
+    if !batch.skipped.is_empty() {
+        let reasons: Vec<_> = batch
+            .skipped
+            .iter()
+            .map(|(reason, rows)| match batch.skipped.len() {
+                1 => reason.clone(),
+                _ => format!("{} {reason}", number(*rows)),
+            })
+            .collect();
+        let skipped = number(batch.skips());
+        words.push_str(&format!(", skipped {skipped} ({})", reasons.join(", ")));
+    }
+    if batch.quarantined > 0 {
+        words.push_str(&format!(", set aside {}", number(batch.quarantined)));
+    }
+    if let Some(cursor) = &batch.to {
+        words.push_str(&format!(", cursor {}", cursor.join(" / ")));
+    }
+    if batch.last {
+        words.push_str(", the last");
+    }
+    words
+}
+
+fn batch_undone(batch: &BatchUndone) -> String {
+    let undone = undone(batch.removed, length(batch.kept.len()), batch.gone);
+    format!("batch {}: {undone}", batch.batch)
+}
+
+/// What an undo did: the same words for a batch and for a run.
+fn undone(removed: i64, kept: i64, gone: i64) -> String {
+    let mut words = format!("took back {}", count(removed, "row"));
+    if kept > 0 {
+        words.push_str(&format!(", kept {}", number(kept)));
+    }
+    if gone > 0 {
+        words.push_str(&format!(", {} gone already", number(gone)));
+    }
+    words
+}
+
+fn percent(share: f64) -> String {
+    // A share like 0.001 has no exact binary form; six digits are more than anybody writes.
+    let percent = format!("{:.6}", share * 100.0);
+    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kind: &str, version: i32, payload: &str) -> Entry {
+        Entry {
+            position: 7,
+            run: "0199f3a2-7c41-7d2e-8000-000000000000".into(),
+            stream: "run".into(),
+            seq: 1,
+            kind: kind.into(),
+            version,
+            unit: None,
+            key: None,
+            payload: payload.into(),
+            worker: "w-1".into(),
+            at: 0,
+            prev: "0".repeat(64),
+            hash: "f".repeat(64),
+        }
+    }
+
+    #[test]
+    fn a_batch_in_one_line() {
+        let payload = r#"{"unit":"u","from":null,"to":["c9","3"],"last":true,"read":2000,"written":1997,
+            "skipped":{"already there":2},"quarantined":1,"provenance":null}"#;
+        assert_eq!(
+            summary(&entry("BatchCommitted", 1, payload)),
+            "read 2,000, wrote 1,997, skipped 2 (already there), set aside 1, cursor c9 / 3, the last"
+        );
+    }
+
+    #[test]
+    fn an_unknown_event_is_shown_as_it_is_stored() {
+        let unknown = entry("RunPaused", 1, r#"{"why":"lunch"}"#);
+        assert_eq!(summary(&unknown), r#"(format 1) {"why":"lunch"}"#);
+        let newer = entry("RunCompleted", 99, r#"{"written":1,"quarantined":0}"#);
+        assert_eq!(
+            summary(&newer),
+            r#"(format 99) {"written":1,"quarantined":0}"#
+        );
+    }
+
+    #[test]
+    fn a_key_cannot_break_the_line() {
+        let payload = "{\"unit\":\"u\",\"key\":\"a\\nb\\u001b[31m\",\"reason\":\"bad\"}";
+        assert_eq!(
+            summary(&entry("RowQuarantined", 1, payload)),
+            "u a b\\u{1b}[31m: bad"
+        );
+    }
+
+    #[test]
+    fn shares_are_spelled_shortly() {
+        assert_eq!(
+            [percent(0.001), percent(0.0), percent(1.0)],
+            ["0.1 %", "0 %", "100 %"]
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! Answers as text and as JSON. Pure: data in, text out; no I/O, no clock, no database.
+
+pub(crate) mod demo;
+pub(crate) mod event;
+pub(crate) mod journal;
+pub(crate) mod quarantine;
+pub(crate) mod rollback;
+pub(crate) mod schema;
+pub(crate) mod status;
+pub(crate) mod text;
+pub(crate) mod validation;

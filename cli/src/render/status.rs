@@ -1,0 +1,171 @@
+//! Where runs stand.
+
+use serde::Serialize;
+use worker::report::{self, number};
+use worker::{status, time};
+
+use worker::report::table;
+
+/// What there is to say before the first run.
+pub(crate) const NOTHING_RUN: &str =
+    "nothing was run in this database yet; `worker run` starts a run";
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Summary {
+    /// Its id.
+    pub(crate) run: String,
+    /// `running`, `completed`, `rolling back`, `partly rolled back` or `rolled back`.
+    pub(crate) state: &'static str,
+    /// The instant that it stands for, milliseconds since 1970.
+    pub(crate) as_of: i64,
+    /// When it started, milliseconds since 1970.
+    pub(crate) started_at: i64,
+    /// Rows written.
+    pub(crate) written: i64,
+    /// Bad rows set aside.
+    pub(crate) quarantined: i64,
+    /// Rows that a rollback removed, or put back to their value before.
+    pub(crate) removed: i64,
+}
+
+impl Summary {
+    /// Sums up a run.
+    pub(crate) fn of(run: &status::Run) -> Self {
+        let sum = |of: fn(&status::Unit) -> i64| run.units.iter().map(of).sum();
+        Self {
+            run: run.run.clone(),
+            state: run.state,
+            as_of: run.as_of,
+            started_at: run.started_at,
+            written: sum(|unit| unit.written),
+            quarantined: sum(|unit| unit.quarantined),
+            removed: sum(|unit| unit.removed),
+        }
+    }
+}
+
+/// A run, unit by unit.
+pub(crate) fn run(run: &status::Run) -> String {
+    let mut text = format!(
+        "run            {}\nstate          {}\nas of          {}\nwindow         {} days\nstarted        {}\n\
+         last activity  {} ({} ago)\n{}\n",
+        run.run,
+        run.state,
+        time::show(run.as_of),
+        run.window_days,
+        time::show(run.started_at),
+        time::show(run.last_at),
+        ago(run.now - run.last_at),
+        report::units(run)
+    );
+    let undone: Vec<_> = run
+        .units
+        .iter()
+        .filter(|unit| unit.removed + unit.kept > 0)
+        .collect();
+    for unit in undone {
+        text.push_str(&format!(
+            "{}: rollback took back {}, kept {}\n",
+            unit.unit,
+            number(unit.removed),
+            number(unit.kept)
+        ));
+    }
+    text
+}
+
+/// All runs.
+pub(crate) fn runs(runs: &[Summary]) -> String {
+    let header = [
+        "run",
+        "state",
+        "as of",
+        "started",
+        "written",
+        "quarantined",
+        "removed",
+    ];
+    let rows = runs.iter().map(|run| {
+        [
+            run.run.clone(),
+            run.state.to_owned(),
+            time::show(run.as_of),
+            time::show(run.started_at),
+            number(run.written),
+            number(run.quarantined),
+            number(run.removed),
+        ]
+    });
+    table(header, rows, &[4, 5, 6])
+}
+
+fn ago(millis: i64) -> String {
+    let millis = std::time::Duration::from_millis(millis.max(0).unsigned_abs());
+    report::duration(millis.as_secs_f64().floor())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> status::Run {
+        let unit = status::Unit {
+            unit: "kpi_history".into(),
+            state: "running",
+            pass: 1,
+            expected: 4_000,
+            read: 2_000,
+            written: 1_990,
+            skipped: 8,
+            quarantined: 2,
+            removed: 0,
+            kept: 0,
+            percent: 50.0,
+            rows_per_second: Some(1_234.4),
+            seconds_left: Some(61.0),
+        };
+        status::Run {
+            run: "0199f3a2-7c41-7d2e-8000-000000000000".into(),
+            state: "running",
+            as_of: 1_762_214_400_000,
+            window_days: 90,
+            started_at: 1_762_214_400_000,
+            last_at: 1_762_214_460_000,
+            now: 1_762_214_525_900,
+            units: vec![
+                unit.clone(),
+                status::Unit {
+                    removed: 5,
+                    kept: 1,
+                    ..unit
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_run_has_a_header_and_its_units() {
+        let text = run(&sample());
+        for part in [
+            "2025-11-04T00:01:00.000Z (1m 5s ago)",
+            "90 days",
+            "1,234",
+            "1m 1s",
+            "50 %",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert_eq!(text.matches("rollback took back 5, kept 1").count(), 1);
+    }
+
+    #[test]
+    fn a_summary_adds_up_the_units() {
+        let summary = Summary::of(&sample());
+        assert_eq!(
+            (summary.written, summary.quarantined, summary.removed),
+            (3_980, 4, 5)
+        );
+        assert!(runs(&[summary]).contains("3,980"));
+    }
+}

@@ -1,0 +1,90 @@
+//! What a validation found.
+
+use worker::report;
+use worker::validate::Report;
+
+use super::text::{count, length, line};
+
+/// The whole report.
+pub(crate) fn report(report: &Report) -> String {
+    let head = match &report.run {
+        Some(run) => format!("🔍 Validating run {run} and what it stands beside\n"),
+        None => "🔍 No run stands in this database: nothing was run yet, or all is rolled back. `worker run` starts a \
+                 run; these are the counts of what is there.\n"
+            .to_owned(),
+    };
+    // Keys come out of the database.
+    let body: String = report::validation(report).lines().map(safe).collect();
+    format!("{head}\n{body}")
+}
+
+/// A line of the report with its indent, and nothing that speaks to the terminal.
+fn safe(text: &str) -> String {
+    let indent = text.len() - text.trim_start().len();
+    format!("{}{}\n", &text[..indent], line(text))
+}
+
+/// What stands against it, in one line; none where nothing does.
+pub(crate) fn errors(report: &Report) -> Option<String> {
+    let errors: Vec<_> = report
+        .checks
+        .iter()
+        .filter(|check| check.is_error && check.count > 0)
+        .map(|check| format!("{} {}", report::number(check.count), check.what))
+        .collect();
+    (!errors.is_empty()).then(|| {
+        format!(
+            "validation failed, {}: {}",
+            count(length(errors.len()), "error"),
+            errors.join("; ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use worker::validate::{Checked, Count};
+
+    use super::*;
+
+    fn sample(errors: i64) -> Report {
+        let check = |what: &str, count, is_error| Checked {
+            what: what.into(),
+            count,
+            is_error,
+            note: "look".into(),
+            examples: vec!["key\u{1b}[2J".into()],
+        };
+        Report {
+            run: None,
+            counts: vec![Count {
+                unit: "kpi_history".into(),
+                destination: "KPIHistory".into(),
+                rows: 1_080,
+            }],
+            checks: vec![
+                check("negative KPI values", 12, false),
+                check("orphans", errors, true),
+            ],
+        }
+    }
+
+    #[test]
+    fn counts_are_shown_even_where_nothing_was_run() {
+        let text = report(&sample(0));
+        assert!(
+            text.contains("No run stands") && text.contains("KPIHistory: 1,080"),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_warning_is_no_error() {
+        assert_eq!(errors(&sample(0)), None);
+        assert_eq!(
+            errors(&sample(3)).as_deref(),
+            Some("validation failed, 1 error: 3 orphans")
+        );
+    }
+}

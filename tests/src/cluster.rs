@@ -1,0 +1,234 @@
+//! A private PostgreSQL server: its own folder, a free port, a password, and no life beyond the test process.
+//!
+//! One server is shared by all tests of a process, and every test makes databases of its own in it.
+//! A test that crashes its server starts another one for itself.
+
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::scratch;
+
+/// The superuser of every test server.
+pub const USER: &str = "backstitch";
+
+/// The password of every test server. It must never be printed by any program: [`crate::process`] looks for it.
+pub const PASSWORD: &str = "canary-7hX2-never-print-me";
+
+/// A time zone far from UTC and off the full hour, so that a value read in local time cannot pass for UTC.
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+fsync = off
+full_page_writes = off
+max_connections = 200
+jit = off
+timezone = 'Asia/Kathmandu'
+log_timezone = 'UTC'
+";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Cluster {
+    tools: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    owner: Option<(u32, u32)>,
+}
+
+static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+
+/// The server that all tests of this process share.
+pub fn shared() -> Result<&'static Cluster> {
+    match SHARED.get_or_init(|| Cluster::start().map_err(|error| format!("{error:#}"))) {
+        Ok(cluster) => Ok(cluster),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+impl Cluster {
+    /// Makes and starts a server of one's own.
+    pub fn start() -> Result<Self> {
+        let tools = find_tools()?;
+        let owner = server_owner()?;
+        let folder = scratch::folder("postgres")?;
+        let password = folder.join("password");
+        std::fs::write(&password, PASSWORD)?;
+        if let Some((user, group)) = owner {
+            chown(&folder, Some(user), Some(group))?;
+            chown(&password, Some(user), Some(group))?;
+        }
+        let mut cluster = Self {
+            tools,
+            folder,
+            port: 0,
+            owner,
+        };
+        let data = cluster.data();
+        succeeded(
+            cluster
+                .command("initdb")
+                .args([
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--no-sync",
+                    "--auth=scram-sha-256",
+                ])
+                .arg(format!("--username={USER}"))
+                .arg(format!("--pwfile={}", password.display()))
+                .arg(format!("--pgdata={}", data.display()))
+                .output(),
+            "initdb",
+        )?;
+        let file = data.join("postgresql.conf");
+        let defaults = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, format!("{defaults}{SETTINGS}"))?;
+        cluster.start_on_a_free_port()?;
+        Ok(cluster)
+    }
+
+    /// The address of one of its databases.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        self.url_with_password(database, PASSWORD)
+    }
+
+    /// The address with another password than the right one.
+    #[must_use]
+    pub fn url_with_password(&self, database: &str, password: &str) -> String {
+        format!(
+            "postgres://{USER}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
+    }
+
+    /// Stops the server as a crash would: no checkpoint, every connection cut.
+    pub fn crash(&self) -> Result<()> {
+        self.control(&["stop", "--mode=immediate"])
+    }
+
+    /// Starts the server again after [`Cluster::crash`], on the port that it had.
+    pub fn restart(&self) -> Result<()> {
+        self.control(&["start"])
+    }
+
+    fn start_on_a_free_port(&mut self) -> Result<()> {
+        let mut last = None;
+        for _ in 0..10 {
+            self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            match self.control(&["start"]) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| anyhow::anyhow!("no port was tried")))
+    }
+
+    fn control(&self, action: &[&str]) -> Result<()> {
+        let log = self.folder.join("log");
+        let output = self
+            .command("pg_ctl")
+            .args(action)
+            .args(["--wait", "--timeout=60", "--silent"])
+            .arg(format!("--pgdata={}", self.data().display()))
+            .arg(format!("--log={}", log.display()))
+            .arg(format!("--options=-p {}", self.port))
+            .output();
+        succeeded(output, "pg_ctl").with_context(|| {
+            format!(
+                "the server's log: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            )
+        })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn command(&self, tool: &str) -> Command {
+        let mut command = Command::new(self.tools.join(tool));
+        command
+            .current_dir(&self.folder)
+            .env("LC_ALL", "C")
+            .env_remove("PGDATA");
+        if let Some((user, group)) = self.owner {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The watchdog stops whatever this leaves running, so there is nothing to do about an error here.
+        let _ = self.crash();
+    }
+}
+
+/// The folder of `initdb` and `pg_ctl`: on the PATH, else the newest that Debian's packages have installed.
+fn find_tools() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    packaged.sort();
+    folders.extend(packaged.into_iter().rev().map(|(_, folder)| folder));
+    let complete = |folder: &&PathBuf| {
+        ["initdb", "pg_ctl"]
+            .iter()
+            .all(|tool| Path::new(folder).join(tool).is_file())
+    };
+    folders.iter().find(complete).cloned().context(
+        "no PostgreSQL server is installed: initdb and pg_ctl are neither on the PATH nor below \
+         /usr/lib/postgresql; install the package postgresql (Debian and Ubuntu: apt-get install postgresql)",
+    )
+}
+
+/// PostgreSQL refuses to run as root, so root lends it the identity of `postgres` or `nobody`.
+fn server_owner() -> Result<Option<(u32, u32)>> {
+    if id(&["-u"])? != 0 {
+        return Ok(None);
+    }
+    for user in ["postgres", "nobody"] {
+        if let (Ok(user_id), Ok(group_id)) = (id(&["-u", user]), id(&["-g", user])) {
+            return Ok(Some((user_id, group_id)));
+        }
+    }
+    bail!(
+        "running as root, and there is neither a user postgres nor a user nobody to run the server as"
+    )
+}
+
+fn id(arguments: &[&str]) -> Result<u32> {
+    let output = Command::new("id")
+        .args(arguments)
+        .output()
+        .context("run id")?;
+    ensure!(output.status.success(), "id {} failed", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+fn succeeded(output: std::io::Result<Output>, tool: &str) -> Result<()> {
+    let output = output.with_context(|| format!("run {tool}"))?;
+    ensure!(
+        output.status.success(),
+        "{tool} failed ({}): {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The black-box harness: everything that the suites in `tests/suite` need, and nothing that the worker uses.
+//!
+//! The two programs are run as a person would run them, on databases that the harness makes itself, and what they
+//! wrote is compared with what a second, naive reading of the contract expects.
+//! No file in here may depend on another crate of this workspace. The one thing shared is the source schema's SQL.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`scratch`] | temporary folders, and the watchdog that removes them whatever happens |
+//! | [`cluster`] | a private PostgreSQL server |
+//! | [`database`] | one empty database on either backend |
+//! | [`process`] | running, killing and signalling the programs |
+//! | [`source`] | rows as data, and how they get into a database |
+//! | [`generate`] | seeded sources full of odd values |
+//! | [`moment`], [`json`] | times and JSON read exactly, by hand |
+//! | [`oracle`] | what the destinations must hold |
+//! | [`compare`] | expected against found, row by row |
+//! | [`journal`] | what the journal's tables say |
+//! | [`dump`] | whole tables as text, for byte-for-byte comparison |
+//! | [`application`] | what the live application does to the same tables meanwhile |
+//! | [`scenario`] | a loaded source, the command that migrates it, and its end state |
+
+pub mod application;
+pub mod cluster;
+pub mod compare;
+pub mod database;
+pub mod dump;
+pub mod generate;
+pub mod journal;
+pub mod json;
+pub mod moment;
+pub mod oracle;
+pub mod process;
+pub mod random;
+pub mod scenario;
+pub mod scratch;
+pub mod source;

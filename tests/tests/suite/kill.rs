@@ -1,0 +1,146 @@
+//! Killed with SIGKILL at any instant and started again, a run and a rollback end as if nothing had happened.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tests::application;
+use tests::database::Backend;
+use tests::generate::Profile;
+use tests::journal;
+use tests::process::Invocation;
+use tests::random::Random;
+use tests::scenario::Scenario;
+
+use crate::seeds::seeds;
+
+on_both!(killed_runs, killed_rollbacks);
+
+/// How many kills must strike a living process, for each test and backend.
+const KILLS: usize = 50;
+
+/// Small batches, so that a run has many instants at which it can be killed.
+const BATCH: [&str; 2] = ["--batch-rows", "60"];
+
+async fn killed_runs(backend: Backend) -> Result<()> {
+    let mut struck = Struck::default();
+    for seed in seeds(40) {
+        if struck.kills >= KILLS {
+            break;
+        }
+        kill_runs(backend, seed, &mut struck)
+            .await
+            .with_context(|| format!("BACKSTITCH_SEED={seed}, {struck:?}"))?;
+    }
+    struck.check()
+}
+
+async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<()> {
+    let profile = Profile::busy(backend, seed);
+    let reference = Scenario::load(&profile).await?;
+    let began = Instant::now();
+    reference.run()?.args(BATCH).expect(0).await?;
+    let usual = began.elapsed();
+    let expected = reference.state().await?;
+    let aside = journal::quarantined(&reference.database).await?;
+
+    let mut random = Random::new(seed ^ 0x4B1D);
+    for _ in 0..2 {
+        let victim = Scenario::load(&profile).await?;
+        loop {
+            let ended =
+                kill_or_finish(victim.run()?.args(BATCH), usual, &mut random, struck).await?;
+            let begun = journal::exists(&victim.database).await?
+                && journal::events(&victim.database, "BatchCommitted", None).await? > 0;
+            struck.midway += usize::from(!ended && begun);
+            if ended {
+                break;
+            }
+        }
+        victim.expect_state(&expected).await?;
+        ensure!(
+            journal::quarantined(&victim.database).await? == aside,
+            "other rows were set aside"
+        );
+        victim.verify_journal().await?;
+        victim.cli(&["validate"])?.expect(0).await?;
+    }
+    Ok(())
+}
+
+async fn killed_rollbacks(backend: Backend) -> Result<()> {
+    let mut struck = Struck::default();
+    for seed in seeds(60) {
+        if struck.kills >= KILLS {
+            break;
+        }
+        kill_rollbacks(backend, seed, &mut struck)
+            .await
+            .with_context(|| format!("BACKSTITCH_SEED={seed}, {struck:?}"))?;
+    }
+    struck.check()
+}
+
+async fn kill_rollbacks(backend: Backend, seed: u64, struck: &mut Struck) -> Result<()> {
+    let victim = Scenario::load(&Profile::busy(backend, seed)).await?;
+    victim.cli(&["schema", "up"])?.expect(0).await?;
+    application::write_rows(&victim.database, "!app", victim.profile.as_of).await?;
+    let before = victim.state().await?;
+    victim.run()?.args(BATCH).expect(0).await?;
+
+    let mut random = Random::new(seed ^ 0x4B2D);
+    loop {
+        let rollback = victim.cli(&["rollback", "--yes", "--reason", "killed on purpose"])?;
+        let ended = kill_or_finish(rollback, Duration::from_secs(1), &mut random, struck).await?;
+        if ended {
+            break;
+        }
+        struck.midway +=
+            usize::from(journal::events(&victim.database, "BatchUndone", None).await? > 0);
+    }
+    victim.expect_state(&before).await?;
+    victim.verify_journal().await
+}
+
+/// Kills after a random while, or lets it end once enough kills have struck. Returns whether it has ended by itself.
+async fn kill_or_finish(
+    invocation: Invocation,
+    usual: Duration,
+    random: &mut Random,
+    struck: &mut Struck,
+) -> Result<bool> {
+    if struck.kills >= KILLS {
+        invocation.expect(0).await?;
+        return Ok(true);
+    }
+    // Some strike during start-up and replay, some in the midst of batches, few near the end.
+    let most = usual / random.pick(&[16, 4, 2]);
+    let pause = Duration::from_micros(random.bits() % u64::try_from(most.as_micros())?.max(1));
+    let running = invocation.spawn()?;
+    tokio::time::sleep(pause).await;
+    let outcome = running.kill().await?;
+    if outcome.was_killed() {
+        struck.kills += 1;
+        return Ok(false);
+    }
+    outcome.expect(0)?;
+    Ok(true)
+}
+
+#[derive(Debug, Default)]
+struct Struck {
+    /// Kills that met a living process.
+    kills: usize,
+    /// Those after which the journal held batches and the work was not finished.
+    midway: usize,
+}
+
+impl Struck {
+    /// A kill that met nobody, or only ever met a process that was starting, proves nothing.
+    fn check(&self) -> Result<()> {
+        ensure!(
+            self.kills >= KILLS && self.midway * 3 >= KILLS,
+            "{KILLS} kills must strike, a third of them between batches: {self:?}"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! The suites. Each runs on SQLite and on a private PostgreSQL server, and sees the programs from outside only.
+//!
+//! `BACKSTITCH_SEED=n` repeats one seed of the seeded suites, `BACKSTITCH_SEEDS=n` tries that many.
+
+/// Makes one test for each backend out of an async function that takes one.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use tests::database::Backend;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() -> anyhow::Result<()> {
+                super::$name(Backend::Sqlite).await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() -> anyhow::Result<()> {
+                super::$name(Backend::Postgres).await
+            }
+        }
+    )+};
+}
+
+mod bad_input;
+mod budget;
+mod concurrent;
+mod harness;
+mod kill;
+mod late;
+mod oracle;
+mod refusals;
+mod reports;
+mod rollback;
+mod seeds;
+mod server_crash;
+mod signals;
+mod tamper;
+mod tidy;
+mod validate;

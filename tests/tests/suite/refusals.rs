@@ -1,0 +1,135 @@
+//! What the programs refuse to do (exit code 4), and that refusing changes nothing.
+
+use anyhow::{Result, ensure};
+use tests::database::{Backend, Database};
+use tests::generate::Profile;
+use tests::process;
+use tests::scenario::Scenario;
+
+use crate::signals::start_and_wait_for_batches;
+
+on_both!(
+    a_pending_schema,
+    a_demonstration_on_somebodys_campaigns,
+    taking_the_schema_down_while_it_holds_something,
+    another_instant_than_the_open_runs,
+    the_schema_goes_up_and_down,
+);
+
+fn small(backend: Backend) -> Profile {
+    Profile {
+        campaigns: 20,
+        large: false,
+        without: Vec::new(),
+        ..Profile::odd(backend, 81)
+    }
+}
+
+async fn a_pending_schema(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&small(backend)).await?;
+    let before = scenario.state().await?;
+    scenario
+        .run_without_migrating()?
+        .expect(4)
+        .await?
+        .expect_named(&["--migrate"])?;
+    scenario.expect_state(&before).await?;
+    ensure!(
+        !scenario.database.has_table("IntelligenceEvent").await?,
+        "the schema was changed all the same"
+    );
+    Ok(())
+}
+
+async fn a_demonstration_on_somebodys_campaigns(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&small(backend)).await?;
+    let before = scenario.state().await?;
+    let demo = process::worker(&scenario.database)?.args(["run", "--demo"]);
+    demo.expect(4).await?.expect_named(&["Campaign"])?;
+    scenario.expect_state(&before).await?;
+    ensure!(
+        !scenario.database.has_table("IntelligenceEvent").await?,
+        "the schema was changed all the same"
+    );
+    Ok(())
+}
+
+async fn taking_the_schema_down_while_it_holds_something(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&small(backend)).await?;
+    scenario.run()?.expect(0).await?;
+    let before = scenario.state().await?;
+    let events = scenario.database.count("backstitch_journal").await?;
+    let outcome = scenario.cli(&["schema", "down"])?.expect(4).await?;
+    outcome.expect_named(&["IntelligenceEvent", "KPIHistory"])?;
+    scenario.expect_state(&before).await?;
+    ensure!(
+        scenario.database.count("backstitch_journal").await? == events,
+        "the journal was changed"
+    );
+    Ok(())
+}
+
+/// The open run's instant is fixed; another one on the command line is a contradiction, not a new run.
+async fn another_instant_than_the_open_runs(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&Profile::busy(backend, 82)).await?;
+    let expected = scenario.expected().await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let run = scenario.run()?.args(["--batch-rows", "25"]);
+    start_and_wait_for_batches(&scenario, run)
+        .await?
+        .kill()
+        .await?;
+    let before = scenario.state().await?;
+    let other =
+        process::worker(&scenario.database)?.args(["run", "--as-of", "2021-01-01T00:00:00Z"]);
+    let outcome = other.run().await?;
+    ensure!(
+        matches!(outcome.code(), Some(2 | 4)),
+        "exit code 2 or 4 was expected of {outcome}"
+    );
+    outcome.expect_named(&["as"])?;
+    scenario.expect_state(&before).await?;
+    scenario
+        .run()?
+        .args(["--batch-rows", "25"])
+        .expect(0)
+        .await?;
+    expected.check(&scenario.database).await
+}
+
+async fn the_schema_goes_up_and_down(backend: Backend) -> Result<()> {
+    let database = Database::create(backend).await?;
+    database.create_source_schema(&[]).await?;
+    let cli = |arguments: &[&str]| Ok::<_, anyhow::Error>(process::cli(&database)?.args(arguments));
+    cli(&["schema", "status"])?.expect(0).await?;
+    cli(&["schema", "up"])?.expect(0).await?;
+    cli(&["schema", "up"])?.expect(0).await?;
+    ensure!(
+        database.has_column("Campaign", "prompt").await?,
+        "the column is missing"
+    );
+    for table in tests::dump::DESTINATIONS {
+        ensure!(database.has_table(table).await?, "{table} is missing");
+    }
+    let index = match backend {
+        Backend::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'index' AND name = ",
+        Backend::Postgres => "SELECT COUNT(*) FROM pg_indexes WHERE indexname = ",
+    };
+    for name in [
+        "IntelligenceEvent_tenantId_eventType_createdAt_idx",
+        "IntelligenceEvent_entityType_entityId_idx",
+        "IntelligenceEvent_severity_createdAt_idx",
+        "PromptPerformance_campaignId_rewardScore_idx",
+        "PromptPerformance_variantId_idx",
+        "KPIHistory_tenantId_metricName_createdAt_idx",
+        "KPIHistory_period_department_idx",
+        "AgentFeedback_agentType_createdAt_idx",
+        "AgentFeedback_taskId_idx",
+    ] {
+        ensure!(
+            database.value::<i64>(&format!("{index}'{name}'")).await? == 1,
+            "the index {name} is missing"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The server itself dies in the midst of a run, and comes back.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tests::cluster::Cluster;
+use tests::database::{Backend, Database};
+use tests::generate::Profile;
+use tests::random::Random;
+use tests::scenario::Scenario;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crashed_server_loses_nothing() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let profile = Profile::busy(Backend::Postgres, 77);
+    let scenario = |database| Scenario::load_into(database, &profile);
+    let reference = scenario(Database::create_in(&cluster, "TEMPLATE template0").await?).await?;
+    reference
+        .run()?
+        .args(["--batch-rows", "60"])
+        .expect(0)
+        .await?;
+    let expected = reference.state().await?;
+
+    let victim = scenario(Database::create_in(&cluster, "TEMPLATE template0").await?).await?;
+    let mut random = Random::new(77);
+    let mut crashes = 0;
+    loop {
+        let mut running = victim.run()?.args(["--batch-rows", "60"]).spawn()?;
+        tokio::time::sleep(Duration::from_millis(u64::try_from(
+            random.between(100, 900),
+        )?))
+        .await;
+        if crashes < 5 && running.is_alive()? {
+            cluster.crash()?;
+            crashes += 1;
+            cluster.restart()?;
+        }
+        let outcome = running.wait().await?;
+        if outcome.code() == Some(0) {
+            break;
+        }
+        // A worker may wait for the server or give up, but what it says then is "try again".
+        outcome.expect(5)?;
+    }
+    ensure!(
+        crashes > 0,
+        "the run ended before the server could be crashed"
+    );
+    // The harness's own connections were cut as well, and are made anew here.
+    let victim = Scenario {
+        database: victim.database.another().await?,
+        ..victim
+    };
+    victim.expect_state(&expected).await?;
+    victim.verify_journal().await
+}
