@@ -59,7 +59,7 @@ pub enum Error {
     #[error("the journal is damaged: {0}; run `cli journal verify` to see where")]
     Damaged(String),
     /// The database answered with an error.
-    #[error("{doing}: {}", backend::describe(source))]
+    #[error("{doing}: {}{}", backend::describe(source), hint(source))]
     Database {
         /// What was being done.
         doing: String,
@@ -84,6 +84,7 @@ impl Error {
             Self::Refused(_) => exit::REFUSED,
             Self::Transient(_) => exit::TRANSIENT,
             Self::Database { source, .. } if backend::is_transient(source) => exit::TRANSIENT,
+            Self::Database { source, .. } if backend::hint(source).is_some() => exit::USAGE,
             Self::Database { .. } | Self::Panicked(_) => exit::UNEXPECTED,
         }
     }
@@ -108,6 +109,11 @@ impl Error {
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Database { source, .. } if backend::is_timeout(source))
     }
+}
+
+/// What to do about a database's error, behind its description.
+fn hint(error: &DbErr) -> String {
+    backend::hint(error).map_or(String::new(), |hint| format!("; {hint}"))
 }
 
 /// Says what was being done when the database erred.

@@ -109,25 +109,59 @@ pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Re
         transaction.rollback().await.doing("ending a transaction")?;
         return Ok(names);
     }
-    let losses = losses(database, &transaction, plan, discard_journal).await?;
-    if !losses.is_empty() {
-        transaction.rollback().await.doing("ending a transaction")?;
-        return Err(Error::Refused(format!(
-            "taking the schema down would lose {}: roll back the runs first (`cli rollback`), export the journal \
-             (`cli journal export`) and say --discard-journal; rows of the application must be removed by hand",
-            losses.join(", ")
-        )));
-    }
+    // Nobody may write what the check below has not seen.
+    lock_destinations(database, &transaction, plan).await?;
+    refuse_losses(losses(database, &transaction, plan, discard_journal).await?)?;
     let taken_down = Migrator::down(&transaction, None).await;
     taken_down.doing("taking the schema down; nothing of it was changed")?;
     transaction.commit().await.doing("taking the schema down")?;
     Ok(names)
 }
 
+/// Refuses to take the schema down while rows or journal would be lost.
+///
+/// # Errors
+/// [`Error::Refused`], naming them.
+pub async fn check_losses(database: &Database, plan: &Plan, discard_journal: bool) -> Result<()> {
+    refuse_losses(losses(database, database.connection(), plan, discard_journal).await?)
+}
+
+fn refuse_losses(losses: Vec<String>) -> Result<()> {
+    if losses.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "taking the schema down would lose {}: roll back the runs first (`cli rollback`), export the journal \
+         (`cli journal export`) and say --discard-journal; rows of the application must be removed by hand",
+        losses.join(", ")
+    )))
+}
+
+/// On SQLite the transaction is the only writer already.
+async fn lock_destinations(
+    database: &Database,
+    transaction: &DatabaseTransaction,
+    plan: &Plan,
+) -> Result<()> {
+    if database.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    for unit in plan.iter() {
+        let table = &unit.definition().destination.table;
+        if !database.columns(table).await?.is_empty() {
+            let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", quote(table));
+            let lock = statement(transaction, &lock, []);
+            let locked = transaction.execute_raw(lock).await;
+            locked.doing(format!("locking {table}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// What would be lost with the schema.
 async fn losses(
     database: &Database,
-    transaction: &DatabaseTransaction,
+    connection: &impl ConnectionTrait,
     plan: &Plan,
     discard_journal: bool,
 ) -> Result<Vec<String>> {
@@ -151,14 +185,14 @@ async fn losses(
             }
         }
     }
-    if !discard_journal {
+    if !discard_journal && !database.columns("backstitch_journal").await?.is_empty() {
         let sql = "SELECT count(*) FROM \"backstitch_journal\"".to_owned();
         questions.push((sql, "backstitch_journal".into()));
     }
     let mut losses = Vec::new();
     for (sql, what) in questions {
-        let row = transaction
-            .query_one_raw(statement(transaction, &sql, []))
+        let row = connection
+            .query_one_raw(statement(connection, &sql, []))
             .await;
         let count = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0)));
         let count = count.doing(format!("counting {what}"))?;

@@ -53,6 +53,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
     let database = global.journaled().await?;
     journal::check_format(database.connection()).await?;
+    for unit in &args.units {
+        select::check_unit(&database, Some(unit)).await?;
+    }
     let Some(run) = select::run(&database, args.run.named()).await? else {
         return nothing(global, &database, None).await;
     };

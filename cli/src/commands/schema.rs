@@ -81,11 +81,12 @@ async fn down(global: &Global, args: &DownArgs) -> Result {
     if changes.iter().all(|change| !change.is_applied) {
         return show(global, &Changed::TakenDown(Vec::new()));
     }
+    let plan = Arc::new(units::phase5(Vec::new()));
+    schema::check_losses(&database, &plan, args.discard_journal).await?;
     output::note(&render::schema::down(&changes));
     if !args.yes {
         confirm("This drops them.")?;
     }
-    let plan = Arc::new(units::phase5(Vec::new()));
     let taken_down = schema::down(&database, &plan, args.discard_journal).await?;
     show(global, &Changed::TakenDown(taken_down))
 }

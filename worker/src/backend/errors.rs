@@ -84,12 +84,18 @@ fn code(error: &DbErr) -> Option<String> {
     database.code().map(std::borrow::Cow::into_owned)
 }
 
+/// What to do about an error whose cause is the configuration: a right that is missing, a file that cannot be written.
+#[must_use]
+pub fn hint(error: &DbErr) -> Option<&'static str> {
+    let code = code(error)?;
+    postgres::hint(&code).or_else(|| sqlite::hint(&code))
+}
+
 /// Why a connection could not be made, and what to do.
 pub(super) fn refused(url: &str, error: &DbErr) -> Error {
     let target = target(url);
     let said = describe(error);
-    let code = code(error).unwrap_or_default();
-    if let Some(hint) = postgres::connect_hint(&code).or_else(|| sqlite::connect_hint(&code)) {
+    if let Some(hint) = hint(error) {
         return Error::Usage(format!("cannot open the database {target}: {said}; {hint}"));
     }
     if is_transient(error) {

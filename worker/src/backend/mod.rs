@@ -15,7 +15,9 @@ use sea_orm::{
 };
 
 pub use self::dialect::Dialect;
-pub use self::errors::{describe, is_timeout, is_transient, is_unique_violation, refuses_row};
+pub use self::errors::{
+    describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
+};
 use crate::error::{Doing, Error, Result};
 
 /// How safely a transaction must be on disk when its commit returns.

@@ -119,7 +119,7 @@ pub(super) fn refuses_row(code: &str) -> bool {
         && (code.starts_with("22") || code.starts_with("54") || matches!(code, "23502" | "23514"))
 }
 
-pub(super) fn connect_hint(code: &str) -> Option<&'static str> {
+pub(super) fn hint(code: &str) -> Option<&'static str> {
     match code {
         "28P01" | "28000" => {
             Some("check user and password (in the URL, in PGPASSWORD or in ~/.pgpass)")
@@ -127,7 +127,7 @@ pub(super) fn connect_hint(code: &str) -> Option<&'static str> {
         "3D000" => {
             Some("create it first, or check the name at the end of the URL and its spelling")
         }
-        "42501" => Some("the role lacks the right to connect"),
+        "42501" => Some("grant the role what it lacks, or use another role"),
         _ => None,
     }
 }

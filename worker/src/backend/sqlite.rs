@@ -89,7 +89,7 @@ pub(super) fn refuses_row(code: &str) -> bool {
     matches!(code, "18" | "1299" | "275" | "20" | "3091")
 }
 
-pub(super) fn connect_hint(code: &str) -> Option<&'static str> {
+pub(super) fn hint(code: &str) -> Option<&'static str> {
     match primary(code)? {
         8 => Some(
             "the file or its folder is read-only: mend its rights, or only look at it with ?mode=ro",

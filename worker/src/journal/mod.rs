@@ -1,17 +1,20 @@
 //! The journal: append and load. The only SQL that touches its table.
 
+mod query;
+
 use entity::backstitch_journal as table;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use crate::backend::{self, Dialect};
 use crate::chain::{Head, Link};
 use crate::core::event::{Event, FORMAT};
 use crate::error::{Doing, Error, Result};
+
+pub use self::query::{Filter, count, select};
 
 /// The longest key of a bad row; PostgreSQL's indexes hold about 2,700 bytes a row.
 const MAX_KEY_BYTES: usize = 1_000;
@@ -28,21 +31,6 @@ pub struct Stream<'a> {
     pub stream: &'a str,
     /// Who appends.
     pub worker: &'a str,
-}
-
-/// Which events to load; an empty filter takes all.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this run.
-    pub run: Option<String>,
-    /// Of this unit.
-    pub unit: Option<String>,
-    /// Of this kind.
-    pub kind: Option<String>,
-    /// Since this instant, milliseconds since 1970.
-    pub since: Option<i64>,
-    /// After this position.
-    pub after: Option<i64>,
 }
 
 /// The database's clock, milliseconds since 1970.
@@ -339,63 +327,6 @@ pub async fn quarantined(
     let rows = backend::all(connection, &sql, values).await;
     rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
         .doing("looking up quarantined keys")
-}
-
-/// Up to `limit` events that pass the filter, in the order in which they were appended; `newest` takes the last ones
-/// rather than the first.
-///
-/// # Errors
-/// The database's.
-pub async fn select(
-    connection: &impl ConnectionTrait,
-    filter: &Filter,
-    limit: u64,
-    newest: bool,
-) -> Result<Vec<Entry>> {
-    let order = if newest {
-        sea_orm::Order::Desc
-    } else {
-        sea_orm::Order::Asc
-    };
-    let mut entries = filtered(filter)
-        .order_by(table::Column::Position, order)
-        .limit(limit)
-        .all(connection)
-        .await
-        .doing("reading the journal")?;
-    if newest {
-        entries.reverse();
-    }
-    Ok(entries)
-}
-
-/// How many events pass the filter.
-///
-/// # Errors
-/// The database's.
-pub async fn count(connection: &impl ConnectionTrait, filter: &Filter) -> Result<u64> {
-    let count = filtered(filter).count(connection).await;
-    count.doing("counting the journal's events")
-}
-
-fn filtered(filter: &Filter) -> sea_orm::Select<table::Entity> {
-    let mut query = table::Entity::find();
-    if let Some(run) = &filter.run {
-        query = query.filter(table::Column::Run.eq(run));
-    }
-    if let Some(unit) = &filter.unit {
-        query = query.filter(table::Column::Unit.eq(unit));
-    }
-    if let Some(kind) = &filter.kind {
-        query = query.filter(table::Column::Kind.eq(kind));
-    }
-    if let Some(since) = filter.since {
-        query = query.filter(table::Column::At.gte(since));
-    }
-    if let Some(after) = filter.after {
-        query = query.filter(table::Column::Position.gt(after));
-    }
-    query
 }
 
 fn newer(version: i32) -> Error {

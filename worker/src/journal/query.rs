@@ -1,0 +1,81 @@
+//! Events by what they are about: for people who look at the journal, not for the engine.
+
+use entity::backstitch_journal as table;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use super::Entry;
+use crate::error::{Doing, Result};
+
+/// Which events to load; an empty filter takes all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this run.
+    pub run: Option<String>,
+    /// Of this unit.
+    pub unit: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Since this instant, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// After this position.
+    pub after: Option<i64>,
+}
+
+/// Up to `limit` events that pass the filter, in the order in which they were appended; `newest` takes the last ones
+/// rather than the first.
+///
+/// # Errors
+/// The database's.
+pub async fn select(
+    connection: &impl ConnectionTrait,
+    filter: &Filter,
+    limit: u64,
+    newest: bool,
+) -> Result<Vec<Entry>> {
+    let order = if newest {
+        sea_orm::Order::Desc
+    } else {
+        sea_orm::Order::Asc
+    };
+    let mut entries = filtered(filter)
+        .order_by(table::Column::Position, order)
+        .limit(limit)
+        .all(connection)
+        .await
+        .doing("reading the journal")?;
+    if newest {
+        entries.reverse();
+    }
+    Ok(entries)
+}
+
+/// How many events pass the filter.
+///
+/// # Errors
+/// The database's.
+pub async fn count(connection: &impl ConnectionTrait, filter: &Filter) -> Result<u64> {
+    let count = filtered(filter).count(connection).await;
+    count.doing("counting the journal's events")
+}
+
+fn filtered(filter: &Filter) -> sea_orm::Select<table::Entity> {
+    let mut query = table::Entity::find();
+    if let Some(run) = &filter.run {
+        query = query.filter(table::Column::Run.eq(run));
+    }
+    if let Some(unit) = &filter.unit {
+        query = query.filter(table::Column::Unit.eq(unit));
+    }
+    if let Some(kind) = &filter.kind {
+        query = query.filter(table::Column::Kind.eq(kind));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(table::Column::At.gte(since));
+    }
+    if let Some(after) = filter.after {
+        query = query.filter(table::Column::Position.gt(after));
+    }
+    query
+}
