@@ -136,6 +136,8 @@ async fn make_demo(database: &Database) -> Result<i64, Error> {
 /// Checks source and schema, and gives the files that the run reads: the open run's, or those named for a new one.
 async fn prepare(database: &Database, args: &RunArgs) -> Result<Vec<Input>, Error> {
     let plan = Arc::new(units::phase5(Vec::new()));
+    // All that the command line may have wrong, before anything is changed.
+    engine::check_units(&plan, &args.units)?;
     schema::check_source(database, &plan).await?;
     let named = inputs::pin(&args.agent_logs)?;
     if args.migrate || args.demo {

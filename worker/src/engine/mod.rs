@@ -110,7 +110,7 @@ pub async fn open(
     worker: &str,
 ) -> Result<Opened> {
     let definitions = definitions(plan);
-    check_known(&definitions, options)?;
+    check_units(plan, &options.units)?;
     journal::check_format(database.connection()).await?;
     let identity = database.identity().await?;
     loop {
@@ -279,16 +279,23 @@ impl Context {
     }
 }
 
-fn check_known(definitions: &[Definition], options: &Options) -> Result<()> {
-    let known = |name: &String| definitions.iter().any(|unit| unit.name == *name);
-    if let Some(unknown) = options.units.iter().find(|name| !known(name)) {
-        let names: Vec<_> = definitions.iter().map(|unit| unit.name.as_str()).collect();
-        return Err(Error::Usage(format!(
-            "there is no unit {unknown}; the plan's units are {}",
-            names.join(", ")
-        )));
+/// Refuses units that the plan does not have.
+///
+/// # Errors
+/// [`Error::Usage`], naming those that it has.
+pub fn check_units(plan: &Plan, named: &[String]) -> Result<()> {
+    let definitions = definitions(plan);
+    let is_known = |name: &String| definitions.iter().any(|unit| unit.name == *name);
+    match named.iter().find(|name| !is_known(name)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let names: Vec<_> = definitions.iter().map(|unit| unit.name.as_str()).collect();
+            Err(Error::Usage(format!(
+                "there is no unit {unknown}; the plan's units are {}",
+                names.join(", ")
+            )))
+        }
     }
-    Ok(())
 }
 
 /// A chosen unit whose dependency is neither chosen nor complete could never begin.
