@@ -173,6 +173,9 @@ async fn an_unknown_unit(backend: Backend) -> Result<()> {
     )
     .await?;
     outcome.expect_named(&["campaign_prompt"])?;
+    scenario.expect_state(&before).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let before = scenario.state().await?;
     fails(
         scenario.cli(&["rollback", "--yes", "--reason", "x", "--unit", "nonsense"])?,
         &[2],
