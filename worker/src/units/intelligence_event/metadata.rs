@@ -10,19 +10,50 @@ use crate::error::{Doing, Result};
 use crate::source::{Keyset, Source};
 use crate::unit::{Item, MAX_VALUE_BYTES, Page, Range};
 
+/// Campaigns that are expanded at first; how many then, their yield tells.
+const FIRST_CAMPAIGNS: usize = 8;
+
 /// Rows of the metadata section: a campaign with n tasks gives n, one without gives one; cursor [campaign, ordinal].
+///
+/// A few campaigns are expanded at a time: a database that sorts what it has expanded (SQLite does) would otherwise
+/// expand the whole range for every page.
 pub(super) async fn read(
     source: &Source,
     range: &Range,
     after: Option<&Cursor>,
     limit: u32,
 ) -> Result<Page> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut page = Page::new(after);
+    let mut campaigns = FIRST_CAMPAIGNS;
+    let mut seen = 0;
+    while page.items.len() < limit && !page.last {
+        let room = limit - page.items.len();
+        let new = expand(source, range, &mut page, campaigns, room).await?;
+        seen += new;
+        // Each campaign but the cursor's gives at least a row, so fewer of them than were asked for are the last.
+        page.last = page.items.len() < limit && new < campaigns;
+        let wanted = seen.max(1) * (limit - page.items.len()) / page.items.len().max(1);
+        campaigns = wanted.clamp(FIRST_CAMPAIGNS, limit.max(FIRST_CAMPAIGNS));
+    }
+    Ok(page)
+}
+
+/// Adds up to `room` rows of the next campaigns to a page; gives how many campaigns beside the cursor's it met.
+async fn expand(
+    source: &Source,
+    range: &Range,
+    page: &mut Page,
+    campaigns: usize,
+    room: usize,
+) -> Result<usize> {
+    let after = page.to.clone();
+    let after = after.as_ref();
     let mut keyset = Keyset::inclusive("c.\"id\"", range, after);
     let condition = keyset.condition();
-    let page_limit = keyset.bind_limit(limit);
-    // The cursor's campaign may have no task left, every other one gives at least a row: with one campaign more than
-    // the page has rows, a page that is not full is the range's last.
-    let campaigns = keyset.bind(i64::from(limit) + 1);
+    let page_limit = keyset.bind(i64::try_from(room).unwrap_or(i64::MAX));
+    // The cursor's campaign may have tasks left, or none: it comes on top.
+    let campaigns = keyset.bind(i64::try_from(campaigns + 1).unwrap_or(i64::MAX));
     let due = due(source, &mut keyset);
     let rest = match after.map(Vec::as_slice) {
         Some([id, ordinal]) => {
@@ -32,8 +63,7 @@ pub(super) async fn read(
         }
         _ => "TRUE".into(),
     };
-    // The campaign's tasks are taken out once a campaign, in the inner query; the limit on it bounds how many
-    // campaigns a page looks at, the outer one how many tasks.
+    // The campaign's tasks are taken out once a campaign, in the inner query.
     let sql = match source.dialect() {
         Dialect::Postgres => format!(
             "SELECT c.\"id\", c.\"tenantId\", c.\"due\", jsonb_typeof(c.\"tasks\") AS \"type\", \
@@ -70,13 +100,17 @@ pub(super) async fn read(
     };
     let doing = "reading Campaign";
     let rows = source.all(doing, &sql, keyset.values()).await?;
-    let mut page = Page::new(after);
+    let mut last = after.and_then(|cursor| cursor.first()).cloned();
+    let mut met = 0;
     for row in &rows {
         let (cursor, item) = item(row, source).doing(doing)?;
+        if cursor.first() != last.as_ref() {
+            last = cursor.first().cloned();
+            met += 1;
+        }
         page.push(cursor, item);
     }
-    page.end(rows.len(), keyset.limit());
-    Ok(page)
+    Ok(met)
 }
 
 fn item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item), DbErr> {
