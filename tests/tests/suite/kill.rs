@@ -18,6 +18,16 @@ on_both!(killed_runs, killed_rollbacks);
 /// How many kills must strike a living process, for each test and backend.
 const KILLS: usize = 50;
 
+/// The longest pauses before a kill, in sixteenths of what the command takes undisturbed. Some strike during start-up
+/// and replay, some in the midst of batches, few near the end.
+const RUN_PAUSES: [u32; 3] = [1, 4, 8];
+
+/// A rollback looks at all rows before it begins, so kills within its first half find nothing undone.
+const ROLLBACK_PAUSES: [u32; 3] = [8, 16, 20];
+
+/// A rollback off a terminal.
+const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "killed on purpose"];
+
 /// Small batches, so that a run has many instants at which it can be killed.
 const BATCH: [&str; 2] = ["--batch-rows", "60"];
 
@@ -47,8 +57,14 @@ async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<(
     for _ in 0..2 {
         let victim = Scenario::load(&profile).await?;
         loop {
-            let ended =
-                kill_or_finish(victim.run()?.args(BATCH), usual, &mut random, struck).await?;
+            let ended = kill_or_finish(
+                victim.run()?.args(BATCH),
+                usual,
+                &RUN_PAUSES,
+                &mut random,
+                struck,
+            )
+            .await?;
             let begun = journal::exists(&victim.database).await?
                 && journal::events(&victim.database, "BatchCommitted", None).await? > 0;
             struck.midway += usize::from(!ended && begun);
@@ -81,7 +97,9 @@ async fn killed_rollbacks(backend: Backend) -> Result<()> {
 }
 
 async fn kill_rollbacks(backend: Backend, seed: u64, struck: &mut Struck) -> Result<()> {
-    let victim = Scenario::load(&Profile::busy(backend, seed)).await?;
+    let profile = Profile::busy(backend, seed);
+    let usual = undisturbed_rollback(&profile).await?;
+    let victim = Scenario::load(&profile).await?;
     victim.cli(&["schema", "up"])?.expect(0).await?;
     application::write_rows(&victim.database, "!app", victim.profile.as_of).await?;
     let before = victim.state().await?;
@@ -89,8 +107,8 @@ async fn kill_rollbacks(backend: Backend, seed: u64, struck: &mut Struck) -> Res
 
     let mut random = Random::new(seed ^ 0x4B2D);
     loop {
-        let rollback = victim.cli(&["rollback", "--yes", "--reason", "killed on purpose"])?;
-        let ended = kill_or_finish(rollback, Duration::from_secs(1), &mut random, struck).await?;
+        let rollback = victim.cli(&ROLLBACK)?;
+        let ended = kill_or_finish(rollback, usual, &ROLLBACK_PAUSES, &mut random, struck).await?;
         if ended {
             break;
         }
@@ -101,10 +119,20 @@ async fn kill_rollbacks(backend: Backend, seed: u64, struck: &mut Struck) -> Res
     victim.verify_journal().await
 }
 
+/// How long a rollback takes that nobody kills.
+async fn undisturbed_rollback(profile: &Profile) -> Result<Duration> {
+    let reference = Scenario::load(profile).await?;
+    reference.run()?.args(BATCH).expect(0).await?;
+    let began = Instant::now();
+    reference.cli(&ROLLBACK)?.expect(0).await?;
+    Ok(began.elapsed())
+}
+
 /// Kills after a random while, or lets it end once enough kills have struck. Returns whether it has ended by itself.
 async fn kill_or_finish(
     invocation: Invocation,
     usual: Duration,
+    pauses: &[u32],
     random: &mut Random,
     struck: &mut Struck,
 ) -> Result<bool> {
@@ -112,8 +140,7 @@ async fn kill_or_finish(
         invocation.expect(0).await?;
         return Ok(true);
     }
-    // Some strike during start-up and replay, some in the midst of batches, few near the end.
-    let most = usual / random.pick(&[16, 4, 2]);
+    let most = usual * random.pick(pauses) / 16;
     let pause = Duration::from_micros(random.bits() % u64::try_from(most.as_micros())?.max(1));
     let running = invocation.spawn()?;
     tokio::time::sleep(pause).await;
