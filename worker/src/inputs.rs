@@ -1,10 +1,16 @@
 //! Files that units read: pinned by size and digest when a run starts, checked when it goes on.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
 
 use crate::core::event::Input;
 use crate::error::{Error, Result};
+
+/// The first bytes of gzip.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Pins files.
 ///
@@ -17,7 +23,7 @@ pub fn pin(paths: &[impl AsRef<Path>]) -> Result<Vec<Input>> {
 fn pin_one(path: &Path) -> Result<Input> {
     let failed = |error: std::io::Error| {
         Error::Usage(format!(
-            "cannot read {}: {error}; check the path and its rights",
+            "cannot read {}: {error}; check the path, its rights and that it is whole",
             path.display()
         ))
     };
@@ -25,10 +31,25 @@ fn pin_one(path: &Path) -> Result<Input> {
     let mut hasher = blake3::Hasher::new();
     let file = File::open(&absolute).map_err(failed)?;
     hasher.update_reader(file).map_err(failed)?;
+    // Read through once as it will be read: a file that breaks off in its middle must not become part of a run.
+    std::io::copy(&mut open(&absolute).map_err(failed)?, &mut std::io::sink()).map_err(failed)?;
     Ok(Input {
         path: absolute.to_string_lossy().into_owned(),
         bytes: hasher.count(),
         digest: hasher.finalize().to_hex().to_string(),
+    })
+}
+
+/// Opens a file, unpacked where it is gzip: told by its first bytes, whatever its name.
+///
+/// # Errors
+/// The operating system's.
+pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut plain = BufReader::new(File::open(path)?);
+    let is_gzip = plain.fill_buf()?.starts_with(GZIP);
+    Ok(match is_gzip {
+        true => Box::new(BufReader::new(MultiGzDecoder::new(plain))),
+        false => Box::new(plain),
     })
 }
 

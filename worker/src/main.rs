@@ -15,6 +15,11 @@ use worker::error::exit;
 async fn main() -> ExitCode {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
+    // It logs parameters of the URL that it does not know, with their values.
+    let filter = match "sqlx_postgres::options=off".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use crate::backend::{Database, Durability};
 use crate::chain::Head;
-use crate::core::event::{Cursor, PartitionPlanned};
+use crate::core::event::{Cursor, Event, PartitionPlanned};
 use crate::core::state::{PartitionState, RunState};
 use crate::error::{Doing, Error, Result};
 use crate::journal;
@@ -177,6 +177,9 @@ pub async fn lock(
 pub async fn update(connection: &impl ConnectionTrait, row: Row) -> Result<()> {
     let mut model = row.into_active_model();
     for column in [
+        table::Column::Lower,
+        table::Column::Upper,
+        table::Column::Estimate,
         table::Column::Status,
         table::Column::Cursor,
         table::Column::Seq,
@@ -246,18 +249,43 @@ pub async fn reconcile(database: &Database, run: &str, state: &RunState) -> Resu
     let rows = load(connection, run).await?;
     for planned in state.partitions.values() {
         let stream = planned.stream();
-        let head = journal::head(connection, run, &stream).await?;
-        let is_current = |row: &Row| row.seq == head.seq && row.head == head.hash;
         let row = rows.iter().find(|row| row.stream == stream);
-        if !row.is_some_and(is_current) {
+        if !is_current(connection, row, run, planned).await? {
             mend(database, run, planned, state.is_fenced(&planned.unit)).await?;
         }
     }
     Ok(())
 }
 
+/// Whether a row is where its stream's last event leaves it.
+async fn is_current(
+    connection: &impl ConnectionTrait,
+    row: Option<&Row>,
+    run: &str,
+    planned: &PartitionPlanned,
+) -> Result<bool> {
+    let stream = planned.stream();
+    let head = journal::head(connection, run, &stream).await?;
+    let Some(row) = row.filter(|row| (row.seq, &row.head) == (head.seq, &head.hash)) else {
+        return Ok(false);
+    };
+    let state = state(row)?;
+    if state.planned != *planned {
+        return Ok(false);
+    }
+    let last = journal::at(connection, run, &stream, head.seq).await?;
+    Ok(match last.as_ref().map(journal::event).transpose()? {
+        None => state.cursor.is_none() && row.status != DONE,
+        Some(Event::BatchCommitted(batch)) => {
+            let is_done = row.status == DONE;
+            state.cursor == batch.to && (row.status == FENCED || is_done == batch.last)
+        }
+        Some(_) => true,
+    })
+}
+
 /// Looks at one partition again under its lock, as a worker may have been between its row and its events, and rebuilds
-/// its row where that lags.
+/// its row where that is not what its stream says.
 async fn mend(
     database: &Database,
     run: &str,
@@ -268,21 +296,20 @@ async fn mend(
     let doing = "rebuilding a partition's projection";
     let transaction = database.begin(Durability::Synced).await.doing(doing)?;
     let row = lock(&transaction, run, &stream).await?;
-    let head = journal::head(&transaction, run, &stream).await?;
+    let rebuilt = rebuild(&transaction, run, planned, fenced).await?;
     match row {
-        Some(row) if row.seq == head.seq && row.head == head.hash => {}
-        Some(row) if row.seq >= head.seq => {
+        Some(row) if row == rebuilt => {}
+        Some(row) if row.seq > rebuilt.seq => {
             return Err(Error::Damaged(format!(
-                "partition {stream} has seen event {}, and its stream ends otherwise, at {}",
-                row.seq, head.seq
+                "partition {stream} has seen event {}, and its stream ends at {}",
+                row.seq, rebuilt.seq
             )));
         }
         stale => {
-            let rebuilt = rebuild(&transaction, run, planned, fenced).await?;
             tracing::warn!(
                 run,
                 stream,
-                "a partition's projection lagged behind its journal and was rebuilt"
+                "a partition's projection was not what its journal says, and was rebuilt"
             );
             match stale {
                 Some(_) => update(&transaction, rebuilt).await?,

@@ -114,10 +114,58 @@ pub async fn append(
     database: &Database,
     run: &str,
     worker: &str,
+    decide: impl FnMut(&RunState) -> Result<Option<Vec<Event>>> + Send,
+) -> Result<(RunState, bool)> {
+    append_with(database, run, worker, Exclusive::No, decide).await
+}
+
+/// The same for an event that opens a run again (an undo), under the lock under which runs start.
+///
+/// # Errors
+/// [`Error::Refused`]: another run is unfinished; those of [`append`].
+pub async fn append_exclusively(
+    database: &Database,
+    run: &str,
+    worker: &str,
+    decide: impl FnMut(&RunState) -> Result<Option<Vec<Event>>> + Send,
+) -> Result<(RunState, bool)> {
+    append_with(database, run, worker, Exclusive::Start, decide).await
+}
+
+/// Why nothing else may begin while a run is unfinished.
+pub(crate) fn blocked(other: &str, state: &RunState) -> Error {
+    Error::Refused(format!(
+        "run {other} is {}: finish it, or roll it back, before an older one",
+        state.status.word()
+    ))
+}
+
+/// Whether an append must see that no other run is unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exclusive {
+    No,
+    Start,
+}
+
+async fn append_with(
+    database: &Database,
+    run: &str,
+    worker: &str,
+    exclusive: Exclusive,
     mut decide: impl FnMut(&RunState) -> Result<Option<Vec<Event>>> + Send,
 ) -> Result<(RunState, bool)> {
     loop {
         let transaction = begin(database).await?;
+        if exclusive == Exclusive::Start {
+            let lock = database.dialect().lock(&transaction).await;
+            lock.doing("waiting for another worker that starts a run")?;
+            if let Some((other, state)) = unfinished(&transaction).await?
+                && other != run
+            {
+                end(transaction).await?;
+                return Err(blocked(&other, &state));
+            }
+        }
         let (mut state, head) = load(&transaction, run).await?;
         let at = journal::now(&transaction).await?;
         let Some(events) = decide(&state)? else {

@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use crate::backend::{self, Database, Dialect, Reference, quote};
 use crate::core::event::{BatchCommitted, Event, Kept};
-use crate::core::plan::{UnitPin, Write};
+use crate::core::plan::{Destination, UnitPin, Write};
 use crate::error::{Doing, Error, Result};
 use crate::journal;
 use crate::provenance::{self, Packed, Written};
@@ -71,7 +71,7 @@ pub(crate) async fn examine<'a>(
     let standing = write::digests(connection, &pin.destination, &pin.image, &keys, lock).await?;
     let mut referred = HashMap::new();
     for reference in references {
-        for key in referring(connection, reference, &keys).await? {
+        for key in referring(connection, &pin.destination, reference, &keys).await? {
             referred.insert(key, reference.table.as_str());
         }
     }
@@ -101,19 +101,29 @@ pub(crate) async fn examine<'a>(
     Ok(examined)
 }
 
-/// The keys that rows of another table refer to.
+/// The keys of our rows that rows of another table (or others of the same one) refer to, by whatever columns.
 async fn referring(
     connection: &impl ConnectionTrait,
+    destination: &Destination,
     reference: &Reference,
     keys: &[&str],
 ) -> Result<Vec<String>> {
     let dialect = Dialect::of(connection);
-    let column = quote(&reference.column);
+    let key = quote(&destination.key);
+    let matches: Vec<_> = reference
+        .columns
+        .iter()
+        .map(|(from, to)| {
+            let to = to.as_ref().unwrap_or(&destination.key);
+            format!("c.{} = t.{}", quote(from), quote(to))
+        })
+        .collect();
     let sql = format!(
-        "SELECT DISTINCT {} AS \"key\" FROM {} WHERE {}",
-        dialect.as_text(&column),
+        "SELECT t.{key} AS \"key\" FROM {} t WHERE {} AND EXISTS (SELECT 1 FROM {} c WHERE {})",
+        quote(&destination.table),
+        dialect.is_any(&format!("t.{key}"), "$1"),
         reference.table,
-        dialect.is_any(&column, "$1")
+        matches.join(" AND "),
     );
     let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
     rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())

@@ -85,16 +85,36 @@ pub fn units(run: &str, state: &RunState, named: &[String]) -> Result<Vec<String
         .collect())
 }
 
-/// Refuses an undo while another run is unfinished: it would write again what the undo removes.
+/// Refuses an undo while another run is unfinished, which would write again what the undo removes; and of a unit into
+/// which a newer run has written: the same row has the same key and digest in both, so it would be taken for ours.
 ///
 /// # Errors
 /// [`Error::Refused`], naming the other run.
-pub async fn check_unblocked(database: &Database, run: &str) -> Result<()> {
+pub async fn check_unblocked(database: &Database, run: &str, units: &[String]) -> Result<()> {
+    let connection = database.connection();
+    let runs = journal::runs(connection).await?;
+    for newer in runs.iter().skip_while(|other| *other != run).skip(1) {
+        let (state, _) = runs::load(connection, newer).await?;
+        let partitions = projection::load(connection, newer).await?;
+        let mut standing = partitions
+            .iter()
+            .filter(|row| row.written > 0 && units.contains(&row.unit))
+            .filter(|row| {
+                state
+                    .units
+                    .get(&row.unit)
+                    .is_some_and(|unit| unit.status != UnitStatus::Undone)
+            });
+        if let Some(row) = standing.next() {
+            return Err(Error::Refused(format!(
+                "the newer run {newer} has written into {} as well: roll that one back first, `cli rollback --run \
+                 {newer}`",
+                row.unit
+            )));
+        }
+    }
     match runs::unfinished(database.connection()).await? {
-        Some((other, state)) if other != run => Err(Error::Refused(format!(
-            "run {other} is {}: finish it, or roll it back, before an older one",
-            state.status.word()
-        ))),
+        Some((other, state)) if other != run => Err(runs::blocked(&other, &state)),
         _ => Ok(()),
     }
 }
@@ -169,7 +189,7 @@ pub async fn undo(
     if units.is_empty() {
         return Ok(Ending::Nothing);
     }
-    check_unblocked(database, run).await?;
+    check_unblocked(database, run, &units).await?;
     projection::reconcile(database, run, &state).await?;
     let state = start(database, run, &units, reason, worker, shutdown).await?;
     for name in &units {
@@ -246,7 +266,7 @@ async fn start(
 ) -> Result<RunState> {
     let mut retry = Retry::default();
     loop {
-        let started = runs::append(database, run, worker, |state| {
+        let started = runs::append_exclusively(database, run, worker, |state| {
             if state.status == RunStatus::Undoing {
                 return Ok(None);
             }

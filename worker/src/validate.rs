@@ -329,8 +329,13 @@ async fn section_missing(
 async fn budgets(database: &Database, run: &str, state: &RunState) -> Result<Vec<Checked>> {
     let partitions = projection::load(database.connection(), run).await?;
     let mut checks = Vec::new();
-    for unit in state.started.units.iter().map(|pin| &pin.name) {
+    for (unit, unit_state) in &state.units {
+        // Counted as the engine counts: anew since somebody mended the cause of a stop.
         let (read, bad) = projection::totals(partitions.iter().filter(|row| row.unit == *unit));
+        let (read, bad) = (
+            read - unit_state.budget_read,
+            bad - unit_state.budget_quarantined,
+        );
         let allowed = engine::allowed(state.max_bad, read);
         let mut check = Checked::error(
             format!("bad rows of {unit} beyond its budget"),

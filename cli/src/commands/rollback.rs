@@ -67,7 +67,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
     if units.is_empty() {
         return nothing(global, &database, Some(run)).await;
     }
-    undo::check_unblocked(&database, &run).await?;
+    undo::check_unblocked(&database, &run, &units).await?;
     let (plan, done) = preview(global, &database, &run, &state, &units).await?;
     if args.dry_run {
         return show(global, &plan, Outcome::Planned);

@@ -31,9 +31,12 @@ fn words(event: &Event) -> String {
             number(*read),
             number(*allowed)
         ),
-        Event::UnitReopened { unit, max_bad } => {
-            format!("{unit}: tolerates {} bad from here on", percent(*max_bad))
-        }
+        Event::UnitReopened { unit } => format!("{unit}: goes on, its bad rows count anew"),
+        Event::BudgetChanged { from, to } => format!(
+            "tolerates {} bad from here on, {} before",
+            percent(*to),
+            percent(*from)
+        ),
         Event::UnitCompleted(completed) => format!(
             "{}: {} written, {} bad, {}",
             completed.unit,

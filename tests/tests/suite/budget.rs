@@ -66,6 +66,7 @@ async fn a_unit_stops_beyond_its_budget(backend: Backend) -> Result<()> {
     let expected = scenario.expected().await?;
     run(&scenario)?.expect(0).await?;
     expected.check_rows(&scenario.database).await?;
+    scenario.cli(&["validate"])?.expect(0).await?;
     scenario.verify_journal().await
 }
 

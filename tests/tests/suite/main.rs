@@ -29,6 +29,7 @@ mod kill;
 mod late;
 mod oracle;
 mod refusals;
+mod regressions;
 mod reports;
 mod rollback;
 mod seeds;

@@ -46,11 +46,21 @@ impl Dialect {
         }
     }
 
-    /// The suffix that locks the rows of a SELECT; SQLite has one writer and needs none.
+    /// The suffix that locks the rows of a SELECT against everything, also against rows that would refer to them: for
+    /// rows to be deleted. SQLite has one writer and needs none.
     #[must_use]
     pub fn for_update(self) -> &'static str {
         match self {
             Self::Postgres => " FOR UPDATE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// The same for rows of which the key stays: others may go on to refer to them.
+    #[must_use]
+    pub fn for_no_key_update(self) -> &'static str {
+        match self {
+            Self::Postgres => " FOR NO KEY UPDATE",
             Self::Sqlite => "",
         }
     }
@@ -88,12 +98,40 @@ impl Dialect {
         }
     }
 
-    /// An expression for the length of a text in bytes.
+    /// An expression for the length of a text in bytes; the text itself is not read for it.
     #[must_use]
     pub fn bytes(self, expression: &str) -> String {
         match self {
             Self::Postgres => format!("CAST(octet_length({expression}) AS BIGINT)"),
-            Self::Sqlite => format!("length(CAST({expression} AS BLOB))"),
+            Self::Sqlite => format!("octet_length({expression})"),
+        }
+    }
+
+    /// An expression for the bytes that a text brings: none where it is NULL, or over `max` and left where it is.
+    #[must_use]
+    pub fn weight(self, expression: &str, max: usize) -> String {
+        let bytes = self.bytes(expression);
+        format!("CASE WHEN {bytes} <= {max} THEN {bytes} ELSE 0 END")
+    }
+
+    /// An expression for the bytes that a column takes on disk, none where it is NULL; the value itself is not read for
+    /// it. What PostgreSQL compresses is larger in memory.
+    #[must_use]
+    pub fn stored(self, column: &str) -> String {
+        match self {
+            Self::Postgres => {
+                format!("CAST(COALESCE(pg_column_size({column}), 0) AS BIGINT)")
+            }
+            Self::Sqlite => format!("COALESCE(octet_length({column}), 0)"),
+        }
+    }
+
+    /// A condition that holds where an integer column holds an integer or NULL: SQLite lets it hold anything.
+    #[must_use]
+    pub fn is_integer(self, column: &str) -> String {
+        match self {
+            Self::Postgres => "TRUE".into(),
+            Self::Sqlite => format!("typeof({column}) IN ('integer', 'null')"),
         }
     }
 

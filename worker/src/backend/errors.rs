@@ -28,10 +28,13 @@ pub fn is_transient(error: &DbErr) -> bool {
     }
 }
 
-/// Whether the server ended a statement because it took too long.
+/// Whether the server ended a statement because it took, or waited for a lock, too long: fewer rows may help.
 #[must_use]
 pub fn is_timeout(error: &DbErr) -> bool {
-    code(error).as_deref() == Some(postgres::QUERY_CANCELED)
+    matches!(
+        code(error).as_deref(),
+        Some(postgres::QUERY_CANCELED | postgres::LOCK_NOT_AVAILABLE)
+    )
 }
 
 /// The code under which the database refused a row for what is in it; none where the error is of another kind.
@@ -62,6 +65,8 @@ pub fn describe(error: &DbErr) -> String {
             },
             other => other.to_string(),
         },
+        // SeaORM puts the whole URL into some of these.
+        DbErr::Conn(RuntimeErr::Internal(_)) => "the connection could not be set up".to_owned(),
         other => other.to_string(),
     }
 }
@@ -92,8 +97,7 @@ pub fn hint(error: &DbErr) -> Option<&'static str> {
 }
 
 /// Why a connection could not be made, and what to do.
-pub(super) fn refused(url: &str, error: &DbErr) -> Error {
-    let target = target(url);
+pub(super) fn refused(target: &str, error: &DbErr) -> Error {
     let said = describe(error);
     if let Some(hint) = hint(error) {
         return Error::Usage(format!("cannot open the database {target}: {said}; {hint}"));
@@ -107,16 +111,4 @@ pub(super) fn refused(url: &str, error: &DbErr) -> Error {
     Error::Usage(format!(
         "cannot open the database {target}: {said}; check the database URL"
     ))
-}
-
-/// What a URL names, without user, password and parameters.
-fn target(url: &str) -> &str {
-    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
-    let rest = rest.trim_start_matches("//");
-    let end = rest.find('?').unwrap_or(rest.len());
-    let rest = &rest[..end];
-    match url.starts_with("sqlite:") {
-        true => rest,
-        false => rest.rsplit_once('@').map_or(rest, |(_, host)| host),
-    }
 }

@@ -5,20 +5,21 @@ mod dialect;
 mod errors;
 mod postgres;
 mod sqlite;
+mod target;
 
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection,
-    DatabaseTransaction, DbErr, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait, Value,
+    AccessMode, ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection,
+    DatabaseTransaction, DbErr, IsolationLevel, QueryResult, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait, Value,
 };
 
 pub use self::dialect::Dialect;
 pub use self::errors::{
     describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
 };
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 
 /// How safely a transaction must be on disk when its commit returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +43,17 @@ impl Database {
     /// [`Error::Usage`]: the URL is none of ours, the file or database does not exist, the password is wrong.
     /// [`Error::Transient`]: the server does not answer.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let target = target::target(url)?;
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(30))
+            .acquire_timeout(Duration::from_secs(10))
             .connect_timeout(Duration::from_secs(10))
             .sqlx_logging(false);
-        match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("postgres" | "postgresql") => postgres::configure(&mut options),
-            Some("sqlite") => sqlite::configure(&mut options, url),
-            _ => {
-                return Err(Error::Usage(
-                    "the database URL must begin with postgres:// or sqlite://; for instance \
-                     postgres://user@host/database or sqlite://backstitch.db?mode=rwc"
-                        .into(),
-                ));
-            }
+        if url.starts_with("sqlite:") {
+            sqlite::configure(&mut options, url);
+        } else {
+            postgres::configure(&mut options);
         }
         let mut attempt = 0;
         loop {
@@ -69,7 +65,7 @@ impl Database {
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-                Err(error) => return Err(errors::refused(url, &error)),
+                Err(error) => return Err(errors::refused(&target, &error)),
             }
         }
     }
@@ -111,6 +107,11 @@ impl Database {
     pub async fn begin(&self, durability: Durability) -> Result<DatabaseTransaction, DbErr> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            // Who waits for a lock must see what its holder has committed, whatever the database's default is.
+            isolation_level: match self.dialect() {
+                Dialect::Postgres => Some(IsolationLevel::ReadCommitted),
+                Dialect::Sqlite => None,
+            },
             ..TransactionOptions::default()
         };
         let transaction = self.connection.begin_with_options(options).await?;
@@ -128,7 +129,15 @@ impl Database {
     /// # Errors
     /// The database's.
     pub async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
-        let transaction = self.connection.begin().await?;
+        let options = match self.dialect() {
+            Dialect::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+            Dialect::Sqlite => TransactionOptions::default(),
+        };
+        let transaction = self.connection.begin_with_options(options).await?;
         if self.dialect() == Dialect::Postgres {
             let settings = postgres::READ_SETTINGS;
             transaction
@@ -200,25 +209,40 @@ impl Database {
             Dialect::Postgres => postgres::REFERENCES,
             Dialect::Sqlite => sqlite::REFERENCES,
         };
-        let rows = self.all(sql, [table.into()]).await;
-        let reference = |row: &QueryResult| {
-            Ok(Reference {
-                table: row.try_get("", "child")?,
-                column: row.try_get("", "child_column")?,
-            })
-        };
-        rows.and_then(|rows| rows.iter().map(reference).collect())
-            .doing(format!("reading the foreign keys onto {table}"))
+        let doing = format!("reading the foreign keys onto {table}");
+        let rows = self.all(sql, [table.into()]).await.doing(doing.as_str())?;
+        let mut references: Vec<Reference> = Vec::new();
+        for row in &rows {
+            let read = || {
+                let name: String = row.try_get("", "constraint")?;
+                let table: String = row.try_get("", "child")?;
+                let column: String = row.try_get("", "child_column")?;
+                let to: Option<String> = row.try_get("", "parent_column")?;
+                Ok((name, table, column, to))
+            };
+            let (name, table, column, to) = read().doing(doing.as_str())?;
+            match references.last_mut() {
+                Some(last) if last.name == name => last.columns.push((column, to)),
+                _ => references.push(Reference {
+                    name,
+                    table,
+                    columns: vec![(column, to)],
+                }),
+            }
+        }
+        Ok(references)
     }
 }
 
 /// A foreign key onto a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
+    /// What tells it from others.
+    pub name: String,
     /// The table that refers, quoted for SQL.
     pub table: String,
-    /// The column that refers, as it is named.
-    pub column: String,
+    /// Each column that refers, and the one that it refers to; none: the primary key.
+    pub columns: Vec<(String, Option<String>)>,
 }
 
 /// A statement with bound values.

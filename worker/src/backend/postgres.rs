@@ -7,6 +7,9 @@ use super::{Durability, statement};
 /// `query_canceled`: a statement ran into `statement_timeout`.
 pub(super) const QUERY_CANCELED: &str = "57014";
 
+/// `lock_not_available`: a statement waited longer than `lock_timeout`.
+pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Serialises the start of runs and the change of the schema; released with the transaction, so it works through a
 /// pooler. The number spells "backstit".
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7089060205892233588)";
@@ -16,10 +19,14 @@ pub(super) const NOW: &str = "CAST(floor(extract(epoch FROM clock_timestamp()) *
 pub(super) const COLUMNS: &str = r#"SELECT CAST(a.attname AS TEXT) AS "name" FROM pg_attribute a
     WHERE a.attrelid = to_regclass(quote_ident($1)) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"#;
 
-pub(super) const REFERENCES: &str = r#"SELECT DISTINCT CAST(c.conrelid::regclass AS TEXT) AS "child",
-        CAST(a.attname AS TEXT) AS "child_column"
-    FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-    WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident($1)) AND c.conrelid <> c.confrelid"#;
+pub(super) const REFERENCES: &str = r#"SELECT CAST(c.oid AS TEXT) AS "constraint",
+        CAST(c.conrelid::regclass AS TEXT) AS "child", CAST(a.attname AS TEXT) AS "child_column",
+        CAST(p.attname AS TEXT) AS "parent_column"
+    FROM pg_constraint c
+    CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY k ("from", "to", "place")
+    JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k."from"
+    JOIN pg_attribute p ON p.attrelid = c.confrelid AND p.attnum = k."to"
+    WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident($1)) ORDER BY c.oid, k."place" "#;
 
 /// What a digest's text form depends on, pinned; `true`: for this transaction alone.
 macro_rules! pinned {
@@ -44,8 +51,10 @@ pub(super) fn transaction_settings(durability: Durability) -> &'static str {
          set_config('idle_in_transaction_session_timeout', '60s', true), ",
         pinned!()
     );
+    // A batch locks rows of the application: below deadlock_timeout (1 s), so that it is always ours that gives way,
+    // and nobody waits behind it for longer.
     const RELAXED: &str = concat!(
-        "SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '5s', true), \
+        "SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '300ms', true), \
          set_config('idle_in_transaction_session_timeout', '60s', true), \
          set_config('synchronous_commit', 'off', true), ",
         pinned!()
@@ -107,7 +116,7 @@ pub(super) fn is_transient(code: &str) -> bool {
     matches!(
         code,
         // A foreign key's parent that was deleted between read and write: the next read knows.
-        "40001" | "40P01" | "55P03" | "25006" | "25P03" | "23503" | QUERY_CANCELED
+        "40001" | "40P01" | "25006" | "25P03" | "23503" | LOCK_NOT_AVAILABLE | QUERY_CANCELED
     ) || code.starts_with("08")
         || code.starts_with("53")
         || code.starts_with("57P")

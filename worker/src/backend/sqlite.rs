@@ -12,10 +12,10 @@ pub(super) const NOW: &str = "CAST(round((julianday('now') - 2440587.5) * 864000
 
 pub(super) const COLUMNS: &str = r#"SELECT "name" FROM pragma_table_info($1) ORDER BY "cid""#;
 
-pub(super) const REFERENCES: &str = r#"SELECT DISTINCT '"' || replace(m."name", '"', '""') || '"' AS "child",
-        f."from" AS "child_column"
+pub(super) const REFERENCES: &str = r#"SELECT m."name" || ' ' || f."id" AS "constraint",
+        '"' || replace(m."name", '"', '""') || '"' AS "child", f."from" AS "child_column", f."to" AS "parent_column"
     FROM sqlite_master m JOIN pragma_foreign_key_list(m."name") f
-    WHERE m."type" = 'table' AND f."table" = $1 AND m."name" <> $1"#;
+    WHERE m."type" = 'table' AND f."table" = $1 ORDER BY m."name", f."id", f."seq" "#;
 
 /// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
 /// timeout bounds the wait for another process.

@@ -41,8 +41,13 @@ pub enum Event {
     UnitReopened {
         /// The unit.
         unit: String,
-        /// The share of bad rows that the run tolerates from here on.
-        max_bad: f64,
+    },
+    /// The run tolerates another share of bad rows from here on. Stream `run`.
+    BudgetChanged {
+        /// The share until now, 0 to 1.
+        from: f64,
+        /// The share from now on, 0 to 1.
+        to: f64,
     },
     /// A catch-up pass found nothing left over. Stream `run`.
     UnitCompleted(UnitCompleted),
@@ -254,6 +259,7 @@ impl Event {
             Self::PartitionPlanned(_) => "PartitionPlanned",
             Self::UnitStopped { .. } => "UnitStopped",
             Self::UnitReopened { .. } => "UnitReopened",
+            Self::BudgetChanged { .. } => "BudgetChanged",
             Self::UnitCompleted(_) => "UnitCompleted",
             Self::RunCompleted { .. } => "RunCompleted",
             Self::UndoStarted { .. } => "UndoStarted",
@@ -276,11 +282,12 @@ impl Event {
             Self::BatchCommitted(batch) => Some(&batch.unit),
             Self::BatchUndone(undone) => Some(&undone.unit),
             Self::UnitStopped { unit, .. }
-            | Self::UnitReopened { unit, .. }
+            | Self::UnitReopened { unit }
             | Self::RowQuarantined { unit, .. }
             | Self::BatchResized { unit, .. } => Some(unit),
             Self::RunStarted(_)
             | Self::DatabaseAdopted { .. }
+            | Self::BudgetChanged { .. }
             | Self::RunCompleted { .. }
             | Self::UndoStarted { .. }
             | Self::UndoCompleted { .. }

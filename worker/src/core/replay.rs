@@ -62,6 +62,7 @@ fn worker(stream: &str, event: &Event) -> Result<(), Illegal> {
         | Event::PartitionPlanned(_)
         | Event::UnitStopped { .. }
         | Event::UnitReopened { .. }
+        | Event::BudgetChanged { .. }
         | Event::UnitCompleted(_)
         | Event::RunCompleted { .. }
         | Event::UndoStarted { .. }

@@ -18,6 +18,7 @@ use crate::core::event::{Event, Input, RunStarted};
 use crate::core::plan::{self, Definition, UnitPin};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
+use crate::retry::Retry;
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::unit::Unit;
@@ -201,7 +202,7 @@ pub async fn work(
         process: std::process::id(),
         workers: options.workers,
     };
-    runs::append_to_worker(database, &opened.run, worker, started).await?;
+    note(&context, started).await?;
     let ending = join(&context).await;
     let reason = match &ending {
         Ok(Ending::Completed) => "the run is complete".to_owned(),
@@ -209,10 +210,23 @@ pub async fn work(
         Ok(Ending::Interrupted) => "asked to stop".to_owned(),
         Err(error) => error.to_string(),
     };
+    // A courtesy to the reader of the journal: that it could not be stored changes nothing about how the work ended.
     let stopped = Event::WorkerStopped { reason };
-    match runs::append_to_worker(database, &opened.run, worker, stopped).await {
-        Err(error) if ending.is_ok() => Err(error),
-        _ => ending,
+    if let Err(error) = note(&context, stopped).await {
+        tracing::warn!(%error, "the end of this worker is not in the journal");
+    }
+    ending
+}
+
+/// Appends to this worker's own stream.
+async fn note(context: &Context, event: Event) -> Result<()> {
+    let mut retry = Retry::default();
+    loop {
+        let (database, run, worker) = (&context.database, &context.run, &context.worker);
+        match runs::append_to_worker(database, run, worker, event.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => retry.pause(error, &context.shutdown).await?,
+        }
     }
 }
 
@@ -373,7 +387,6 @@ async fn resume(
         )));
     }
     projection::reconcile(database, run, &state).await?;
-    let max_bad = options.max_bad.unwrap_or(state.max_bad);
     let (state, _) = runs::append(database, run, worker, |state| {
         let mut events = Vec::new();
         if state.database != *identity {
@@ -382,12 +395,18 @@ async fn resume(
                 to: identity.to_owned(),
             });
         }
+        if let Some(to) = options.max_bad
+            && (to - state.max_bad).abs() > f64::EPSILON
+            && state.status.is_open()
+        {
+            events.push(Event::BudgetChanged {
+                from: state.max_bad,
+                to,
+            });
+        }
         for (unit, unit_state) in &state.units {
             if unit_state.status == UnitStatus::Stopped && state.status.is_open() {
-                events.push(Event::UnitReopened {
-                    unit: unit.clone(),
-                    max_bad,
-                });
+                events.push(Event::UnitReopened { unit: unit.clone() });
             }
         }
         Ok((!events.is_empty()).then_some(events))

@@ -204,8 +204,7 @@ async fn is_over_budget(context: &Context, unit: &str) -> Result<bool> {
         };
         let read = read - unit_state.budget_read;
         let quarantined = bad - unit_state.budget_quarantined;
-        let share = context.options.max_bad.unwrap_or(state.max_bad);
-        let allowed = allowed(share, read);
+        let allowed = allowed(state.max_bad, read);
         let is_over = quarantined > allowed
             && state.status.is_open()
             && unit_state.status == UnitStatus::Running;

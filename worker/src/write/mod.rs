@@ -138,10 +138,10 @@ async fn update(
         })
         .collect();
     let sql = format!(
-        "SELECT {key} AS \"key\", {} FROM {table} WHERE {} AND ({guard}){}",
+        "SELECT {key} AS \"key\", {} FROM {table} WHERE {} AND ({guard}) ORDER BY {key}{}",
         befores.join(", "),
         dialect.is_any(&key, "$1"),
-        dialect.for_update(),
+        dialect.for_no_key_update(),
     );
     let mut before = std::collections::HashMap::new();
     for row in backend::all(connection, &sql, [dialect.texts(&keys)]).await? {

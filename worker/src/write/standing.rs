@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::set::{Set, aliased, chunks};
 use crate::backend::{self, Dialect, quote};
-use crate::core::plan::{Column, ColumnType, Destination};
+use crate::core::plan::{Column, ColumnType, Destination, Write};
 use crate::error::{Doing, Result};
 use crate::provenance::Written;
 use crate::unit::{Cell, Row};
@@ -51,8 +51,15 @@ pub async fn digests(
         quote(&destination.table),
         dialect.is_any(&key, "$1"),
         match lock {
-            Lock::ForUpdate => dialect.for_update(),
-            Lock::None => "",
+            Lock::None => String::new(),
+            // In one order, so that two that lock the same rows wait rather than deadlock.
+            Lock::ForUpdate => format!(
+                " ORDER BY {key}{}",
+                match destination.write {
+                    Write::Insert => dialect.for_update(),
+                    Write::Update { .. } => dialect.for_no_key_update(),
+                }
+            ),
         },
     );
     let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;

@@ -87,6 +87,7 @@ impl PartitionState {
             | Event::PartitionPlanned(_)
             | Event::UnitStopped { .. }
             | Event::UnitReopened { .. }
+            | Event::BudgetChanged { .. }
             | Event::UnitCompleted(_)
             | Event::RunCompleted { .. }
             | Event::UndoStarted { .. }

@@ -164,10 +164,16 @@ impl RunState {
                 state.budget_quarantined += quarantined;
                 Ok(())
             }
-            Event::UnitReopened { unit, max_bad } => {
+            Event::BudgetChanged { from, to } => {
+                if !self.status.is_open() || (from - self.max_bad).abs() > f64::EPSILON {
+                    return Err(self.illegal(event, "it names another budget as the old one"));
+                }
+                self.max_bad = *to;
+                Ok(())
+            }
+            Event::UnitReopened { unit } => {
                 let state = self.unit_in(event, unit, &[UnitStatus::Stopped])?;
                 state.status = UnitStatus::Running;
-                self.max_bad = *max_bad;
                 Ok(())
             }
             Event::UnitCompleted(completed) => {

@@ -1,22 +1,24 @@
 //! Log files: NDJSON, plain or `.gz`, as a log drain writes them. A line's `message` is a task, or contains one.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use flate2::read::MultiGzDecoder;
 use sea_orm::DbErr;
 
 use super::OUTSIDE;
 use super::task::{self, Fields, Task};
 use crate::core::event::{Cursor, Input};
 use crate::error::{Doing, Error, Result};
+use crate::inputs;
 use crate::source::Source;
 use crate::unit::{Item, MAX_VALUE_BYTES, Page};
 
 /// How many objects in a message are looked at: enough for any log, and a bound on a line of nothing but braces.
 const MAX_OBJECTS: usize = 1_000;
+/// What some programs write ahead of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const NO_TASK: &str = "log line without an agent task";
 
 /// An open log file, before its next line.
@@ -82,8 +84,13 @@ fn candidate(line: &Line, logs: &[Input]) -> Candidate {
     let Some(text) = &line.text else {
         return Candidate::Bad(bad(line, logs, "the line is over 1 MiB"));
     };
-    let text = String::from_utf8_lossy(text);
-    let Some(json) = find_task(&text) else {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    // A line that is no text is looked at all the same, as only one with a task is bad.
+    let json = find_task(&String::from_utf8_lossy(text));
+    if json.is_some() && std::str::from_utf8(text).is_err() {
+        return Candidate::Bad(bad(line, logs, "the line is not UTF-8"));
+    }
+    let Some(json) = json else {
         return Candidate::None;
     };
     match Fields::parse(&json).map(|fields| fields.campaign_id()) {
@@ -205,12 +212,7 @@ fn open(logs: &[Input], file: usize, line: u64) -> Result<Option<Reader>> {
         return Ok(None);
     };
     let failed = |error| unreadable(logs, file, &error);
-    let plain = File::open(&log.path).map_err(failed)?;
-    let mut input: Box<dyn BufRead + Send> = if log.path.ends_with(".gz") {
-        Box::new(BufReader::new(MultiGzDecoder::new(plain)))
-    } else {
-        Box::new(BufReader::new(plain))
-    };
+    let mut input = inputs::open(Path::new(&log.path)).map_err(failed)?;
     for _ in 0..line {
         read_line(&mut input).map_err(failed)?;
     }
@@ -220,7 +222,8 @@ fn open(logs: &[Input], file: usize, line: u64) -> Result<Option<Reader>> {
 fn unreadable(logs: &[Input], file: usize, error: &std::io::Error) -> Error {
     let path = logs.get(file - 1).map_or("", |log| log.path.as_str());
     Error::Usage(format!(
-        "cannot read the agent log {path}: {error}; mend the file or its rights, then run the same command to go on"
+        "cannot read the agent log {path}: {error}; give it back its rights and its content, then run the same command to \
+         go on"
     ))
 }
 
