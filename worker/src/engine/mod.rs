@@ -2,11 +2,13 @@
 //! unit, only what they declare.
 
 mod batch;
+mod open;
 mod partition;
 mod planning;
 mod work;
 
-pub(crate) use partition::allowed;
+pub use self::open::{check_units, open};
+pub(crate) use self::partition::allowed;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -14,15 +16,15 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
 use crate::backend::Database;
-use crate::core::event::{Event, Input, RunStarted};
-use crate::core::plan::{self, Definition, UnitPin};
+use crate::core::event::{Event, RunStarted};
+use crate::core::plan::Definition;
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
 use crate::retry::Retry;
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::unit::Unit;
-use crate::{journal, projection, runs, schema};
+use crate::{runs, schema};
 
 /// An ordered list of units.
 pub type Plan = Arc<Vec<Box<dyn Unit>>>;
@@ -97,76 +99,6 @@ struct Context {
 #[must_use]
 pub fn definitions(plan: &Plan) -> Vec<Definition> {
     plan.iter().map(|unit| unit.definition().clone()).collect()
-}
-
-/// Goes on with the open run, or starts one.
-///
-/// # Errors
-/// [`Error::Refused`]: the plan, the database or a pinned setting is another than the run began with, or the run is
-/// being rolled back. [`Error::Usage`]: an unknown unit.
-pub async fn open(
-    database: &Database,
-    plan: &Plan,
-    options: &Options,
-    worker: &str,
-) -> Result<Opened> {
-    let definitions = definitions(plan);
-    check_units(plan, &options.units)?;
-    journal::check_format(database.connection()).await?;
-    let identity = database.identity().await?;
-    loop {
-        if let Some((run, state)) = runs::unfinished(database.connection()).await? {
-            check_dependencies(&definitions, options, Some(&state))?;
-            let state = resume(
-                database,
-                &run,
-                state,
-                &definitions,
-                &identity,
-                options,
-                worker,
-            );
-            return Ok(Opened {
-                state: state.await?,
-                run,
-                resumed: true,
-            });
-        }
-        check_dependencies(&definitions, options, None)?;
-        let run = uuid::Uuid::now_v7().to_string();
-        let mut pins = Vec::new();
-        for definition in &definitions {
-            pins.push(UnitPin {
-                name: definition.name.clone(),
-                version: definition.version,
-                fingerprint: plan::fingerprint(definition),
-                depends_on: definition.depends_on.clone(),
-                image: schema::image(database, &definition.destination).await?,
-                destination: definition.destination.clone(),
-            });
-        }
-        let inputs: Vec<Input> = plan
-            .iter()
-            .flat_map(|unit| unit.inputs().to_vec())
-            .collect();
-        let started = |now| RunStarted {
-            plan: plan::plan_fingerprint(pins.iter().map(|pin| pin.fingerprint.as_str())),
-            units: pins,
-            as_of: options.as_of.unwrap_or(now),
-            window_days: options.window_days.unwrap_or(DEFAULT_WINDOW_DAYS),
-            max_bad: options.max_bad.unwrap_or(DEFAULT_MAX_BAD),
-            inputs,
-            database: identity.clone(),
-        };
-        if runs::start(database, &run, worker, started).await? {
-            let (state, _) = runs::load(database.connection(), &run).await?;
-            return Ok(Opened {
-                run,
-                state,
-                resumed: false,
-            });
-        }
-    }
 }
 
 /// Works on an open run until the chosen units are complete, the process is asked to stop, or nothing more can be
@@ -291,126 +223,4 @@ impl Context {
             .map(AsRef::as_ref)
             .ok_or_else(|| Error::Refused(format!("the plan has no unit {name}")))
     }
-}
-
-/// Refuses units that the plan does not have.
-///
-/// # Errors
-/// [`Error::Usage`], naming those that it has.
-pub fn check_units(plan: &Plan, named: &[String]) -> Result<()> {
-    let definitions = definitions(plan);
-    let is_known = |name: &String| definitions.iter().any(|unit| unit.name == *name);
-    match named.iter().find(|name| !is_known(name)) {
-        None => Ok(()),
-        Some(unknown) => {
-            let names: Vec<_> = definitions.iter().map(|unit| unit.name.as_str()).collect();
-            Err(Error::Usage(format!(
-                "there is no unit {unknown}; the plan's units are {}",
-                names.join(", ")
-            )))
-        }
-    }
-}
-
-/// A chosen unit whose dependency is neither chosen nor complete could never begin.
-fn check_dependencies(
-    definitions: &[Definition],
-    options: &Options,
-    state: Option<&RunState>,
-) -> Result<()> {
-    let is_chosen = |name: &String| options.units.contains(name);
-    let is_complete = |name: &String| {
-        let unit = state.and_then(|state| state.units.get(name));
-        unit.is_some_and(|unit| unit.status == UnitStatus::Completed)
-    };
-    for unit in definitions.iter().filter(|unit| is_chosen(&unit.name)) {
-        let mut needed = unit.depends_on.iter();
-        if let Some(needed) = needed.find(|name| !is_chosen(name) && !is_complete(name)) {
-            return Err(Error::Usage(format!(
-                "unit {} depends on {needed}, which is not complete: add --unit {needed}",
-                unit.name
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that an open run may go on here and now, and reopens units that were stopped.
-async fn resume(
-    database: &Database,
-    run: &str,
-    state: RunState,
-    definitions: &[Definition],
-    identity: &str,
-    options: &Options,
-    worker: &str,
-) -> Result<RunState> {
-    if state.status == RunStatus::Undoing {
-        return Err(Error::Refused(format!(
-            "run {run} is being rolled back: finish that with `cli rollback --run {run}`, then start again"
-        )));
-    }
-    let started = &state.started;
-    let changes = plan::changes(&started.units, definitions);
-    if !changes.is_empty() {
-        return Err(Error::Refused(format!(
-            "run {run} is open, and the plan has changed since it started: {}. Finish it with the release that \
-             started it, or take it back with `cli rollback --run {run}`",
-            changes.join("; ")
-        )));
-    }
-    let mut differing = Vec::new();
-    if options.as_of.is_some_and(|as_of| as_of != started.as_of) {
-        differing.push(format!(
-            "--as-of (it has {})",
-            crate::time::show(started.as_of)
-        ));
-    }
-    if options
-        .window_days
-        .is_some_and(|days| days != started.window_days)
-    {
-        differing.push(format!("--window-days (it has {})", started.window_days));
-    }
-    if !differing.is_empty() {
-        return Err(Error::Refused(format!(
-            "run {run} is open and was started with another {}: leave the option out to go on with it, or take the \
-             run back with `cli rollback --run {run}`",
-            differing.join(" and another ")
-        )));
-    }
-    if state.database != *identity && !options.adopt_database {
-        return Err(Error::Refused(format!(
-            "run {run} belongs to another database ({}) than this one ({identity}): is this a restored or copied \
-             one? If it shall go on here, say --adopt-database",
-            state.database
-        )));
-    }
-    projection::reconcile(database, run, &state).await?;
-    let (state, _) = runs::append(database, run, worker, |state| {
-        let mut events = Vec::new();
-        if state.database != *identity {
-            events.push(Event::DatabaseAdopted {
-                from: state.database.clone(),
-                to: identity.to_owned(),
-            });
-        }
-        if let Some(to) = options.max_bad
-            && (to - state.max_bad).abs() > f64::EPSILON
-            && state.status.is_open()
-        {
-            events.push(Event::BudgetChanged {
-                from: state.max_bad,
-                to,
-            });
-        }
-        for (unit, unit_state) in &state.units {
-            if unit_state.status == UnitStatus::Stopped && state.status.is_open() {
-                events.push(Event::UnitReopened { unit: unit.clone() });
-            }
-        }
-        Ok((!events.is_empty()).then_some(events))
-    })
-    .await?;
-    Ok(state)
 }
