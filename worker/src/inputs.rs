@@ -40,13 +40,15 @@ fn pin_one(path: &Path) -> Result<Input> {
     })
 }
 
-/// Opens a file, unpacked where it is gzip: told by its first bytes, whatever its name.
+/// Opens a file, unpacked where it is gzip: told by its first bytes, or by its name.
 ///
 /// # Errors
 /// The operating system's.
 pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut plain = BufReader::new(File::open(path)?);
-    let is_gzip = plain.fill_buf()?.starts_with(GZIP);
+    // A file that is called gzip and is none is broken, not plain.
+    let is_named = path.extension().is_some_and(|end| end == "gz");
+    let is_gzip = is_named || plain.fill_buf()?.starts_with(GZIP);
     Ok(match is_gzip {
         true => Box::new(BufReader::new(MultiGzDecoder::new(plain))),
         false => Box::new(plain),
