@@ -34,7 +34,7 @@ const BATCH: [&str; 2] = ["--batch-rows", "60"];
 async fn killed_runs(backend: Backend) -> Result<()> {
     let mut struck = Struck::default();
     for seed in seeds(40) {
-        if struck.kills >= KILLS {
+        if struck.is_enough() {
             break;
         }
         kill_runs(backend, seed, &mut struck)
@@ -86,7 +86,7 @@ async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<(
 async fn killed_rollbacks(backend: Backend) -> Result<()> {
     let mut struck = Struck::default();
     for seed in seeds(60) {
-        if struck.kills >= KILLS {
+        if struck.is_enough() {
             break;
         }
         kill_rollbacks(backend, seed, &mut struck)
@@ -136,7 +136,7 @@ async fn kill_or_finish(
     random: &mut Random,
     struck: &mut Struck,
 ) -> Result<bool> {
-    if struck.kills >= KILLS {
+    if struck.is_enough() {
         invocation.expect(0).await?;
         return Ok(true);
     }
@@ -162,6 +162,11 @@ struct Struck {
 }
 
 impl Struck {
+    /// Enough of both kinds, or so many in vain that something is wrong.
+    fn is_enough(&self) -> bool {
+        (self.kills >= KILLS && self.midway * 3 >= KILLS) || self.kills >= 4 * KILLS
+    }
+
     /// A kill that met nobody, or only ever met a process that was starting, proves nothing.
     fn check(&self) -> Result<()> {
         ensure!(
