@@ -9,6 +9,49 @@ use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
 use crate::unit::Range;
 
+/// About how many bytes of values a page brings: it ends behind the row that reaches this. Rows alone are no bound, as
+/// each may bring megabytes, and a page is held a few times over (read ahead, bound, in the database's own copy).
+pub const PAGE_BYTES: i64 = 8 << 20;
+
+/// The column in which a query that is [`bounded`] has each row's bytes.
+pub const BYTES: &str = "bytes";
+
+/// Why a value that SQLite holds in a text column is bad: bytes, or a text whose bytes are no UTF-8.
+pub const NOT_TEXT: &str = "a value is not UTF-8 text";
+
+/// The rows of a query, in `order` (columns of it), as long as those before them weigh less than [`PAGE_BYTES`]. The
+/// query has a column [`BYTES`] that is never NULL. At least its first row stays, and where any was cut, those that
+/// stay weigh at least [`PAGE_BYTES`].
+///
+/// On SQLite all columns of the query pass through a sort: let it give keys and bytes alone, and join the values.
+#[must_use]
+pub fn bounded(query: &str, order: &str) -> String {
+    let bytes = quote(BYTES);
+    format!(
+        "SELECT b.* FROM (SELECT q.*, CAST(SUM(q.{bytes}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) \
+            AS BIGINT) - q.{bytes} AS \"before\" FROM ({query}) q) b WHERE b.\"before\" < {PAGE_BYTES}"
+    )
+}
+
+/// A value of a text column that is carried over; its fault where it is no text. SQLite lets any column hold bytes, and
+/// a text hold any.
+///
+/// # Errors
+/// The row has no such column, or one of another type.
+pub fn text(
+    row: &QueryResult,
+    column: &str,
+) -> Result<Result<Option<String>, &'static str>, DbErr> {
+    match row.try_get("", column) {
+        Ok(text) => Ok(Ok(text)),
+        // Bytes are read from a text column of SQLite's alone.
+        Err(error) => match row.try_get::<Vec<u8>>("", column) {
+            Ok(_) => Ok(Err(NOT_TEXT)),
+            Err(_) => Err(error),
+        },
+    }
+}
+
 /// A source, as a run sees it.
 #[derive(Clone, Debug)]
 pub struct Source {

@@ -1,11 +1,12 @@
 //! The Unit trait and the types that it speaks: what somebody implements to bring a plan of their own.
 
 use async_trait::async_trait;
+use sea_orm::{DbErr, QueryResult};
 
 use crate::core::event::{Cursor, Input};
 use crate::core::plan::Definition;
 use crate::error::Result;
-use crate::source::Source;
+use crate::source::{self, PAGE_BYTES, Source};
 
 /// A value over this many bytes is a bad row.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -31,8 +32,8 @@ pub trait Unit: Send + Sync {
     /// The database's.
     async fn split(&self, source: &Source, section: usize, parts: u32) -> Result<Vec<Range>>;
 
-    /// The next page of a range after the cursor, in key order, transformed: about `limit` source rows. The database
-    /// alone compares keys. Reading twice at one cursor gives the same page while the source stands still.
+    /// The next page of a range after the cursor, in key order, transformed: about `limit` source rows, and fewer where
+    /// their values come to [`PAGE_BYTES`] before. The database alone compares keys. Reading twice at one cursor gives the same page while the source stands still.
     ///
     /// # Errors
     /// The database's; an unreadable input.
@@ -82,6 +83,8 @@ pub struct Page {
     pub to: Option<Cursor>,
     /// Whether the range is exhausted.
     pub last: bool,
+    /// How many bytes of values it brought, as far as its query tells.
+    pub bytes: i64,
 }
 
 impl Page {
@@ -92,6 +95,7 @@ impl Page {
             items: Vec::new(),
             to: after.cloned(),
             last: false,
+            bytes: 0,
         }
     }
 
@@ -101,9 +105,24 @@ impl Page {
         self.to = Some(cursor);
     }
 
-    /// Ends the page: the range is exhausted where the query gave fewer rows than its limit.
+    /// Counts what a row of a query that is [`source::bounded`] weighs.
+    ///
+    /// # Errors
+    /// The row has no such column.
+    pub fn weigh(&mut self, row: &QueryResult) -> Result<(), DbErr> {
+        self.bytes += row.try_get::<i64>("", source::BYTES)?;
+        Ok(())
+    }
+
+    /// Whether it may have been cut for its bytes: more rows may follow, however few there are.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.bytes >= PAGE_BYTES
+    }
+
+    /// Ends the page: the range is exhausted where the query gave fewer rows than its limit, and not for their bytes.
     pub fn end(&mut self, rows: usize, limit: usize) {
-        self.last = rows < limit;
+        self.last = rows < limit && !self.is_heavy();
     }
 }
 

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use sea_orm::{DbErr, QueryResult};
 
-use super::{Spec, table};
+use super::{NOT_A_TIME, Spec, table};
 use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::identity;
-use crate::source::{Keyset, Source, ranges};
+use crate::source::{self, BYTES, Keyset, Source, ranges};
 use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "agent_feedback";
@@ -110,10 +110,19 @@ impl Unit for AgentFeedback {
                 format!("COALESCE({bytes}, 0) > {MAX_VALUE_BYTES}")
             })
             .collect();
+        let weights = TEXTS.map(|name| dialect.weight(&format!("f.\"{name}\""), MAX_VALUE_BYTES));
+        let keys = format!(
+            "SELECT f.\"id\", {weight} AS \"{BYTES}\" FROM \"UserFeedback\" f WHERE {condition} \
+             ORDER BY f.\"id\" LIMIT {page_limit}",
+            weight = weights.join(" + "),
+        );
         let sql = format!(
-            "SELECT f.\"id\", CAST(f.\"rating\" AS BIGINT) AS \"rating\", {created} AS \"created\", \
+            "SELECT f.\"id\", k.\"{BYTES}\", {is_integer} AS \"is_integer\", \
+                CAST(f.\"rating\" AS BIGINT) AS \"rating\", {created} AS \"created\", \
                 ({large}) AS \"large\", {texts} \
-             FROM \"UserFeedback\" f WHERE {condition} ORDER BY f.\"id\" LIMIT {page_limit}",
+             FROM ({keys}) k JOIN \"UserFeedback\" f ON f.\"id\" = k.\"id\" ORDER BY f.\"id\"",
+            keys = source::bounded(&keys, "\"id\""),
+            is_integer = dialect.is_integer("f.\"rating\""),
             created = dialect.millis("f.\"createdAt\""),
             large = sizes.join(" OR "),
             texts = texts.join(", "),
@@ -121,6 +130,7 @@ impl Unit for AgentFeedback {
         let doing = "reading UserFeedback";
         let rows = source.all(doing, &sql, keyset.values()).await?;
         for row in &rows {
+            page.weigh(row).doing(doing)?;
             let (id, item) = item(row, source).doing(doing)?;
             page.push(vec![id], item);
         }
@@ -132,41 +142,44 @@ impl Unit for AgentFeedback {
 fn item(row: &QueryResult, source: &Source) -> Result<(String, Item), DbErr> {
     let id: String = row.try_get("", "id")?;
     let created: Option<i64> = row.try_get("", "created")?;
-    let Some(created) = created.filter(|at| (source.since()..=source.as_of).contains(at)) else {
+    let bad = |reason: &str| {
+        let (key, reason) = (id.clone(), reason.into());
+        Item::Bad { key, reason }
+    };
+    let Some(created) = created else {
+        return Ok((id.clone(), bad(NOT_A_TIME)));
+    };
+    if !(source.since()..=source.as_of).contains(&created) {
         return Ok((id, Item::Skip("outside the window")));
-    };
-    let bad = |reason: &str| Item::Bad {
-        key: id.clone(),
-        reason: reason.into(),
-    };
+    }
+    let mut texts = [const { None }; TEXTS.len()];
+    for (text, name) in texts.iter_mut().zip(TEXTS) {
+        match source::text(row, name)? {
+            Ok(value) => *text = value,
+            Err(reason) => return Ok((id.clone(), bad(reason))),
+        }
+    }
     let rating: Option<i64> = row.try_get("", "rating")?;
-    let texts = TEXTS.map(|name| row.try_get::<Option<String>>("", name));
-    let [agent, task, kind, comment, action, by] = texts;
-    let (agent, task, kind, comment, action, by) = (agent?, task?, kind?, comment?, action?, by?);
-    let has_nul = [&agent, &task, &kind, &comment, &action, &by]
-        .into_iter()
-        .flatten()
-        .any(|text| text.contains('\0'));
+    let is_integer: bool = row.try_get("", "is_integer")?;
+    let has_nul = texts.iter().flatten().any(|text| text.contains('\0'));
     let item = if row.try_get::<bool>("", "large")? {
         bad("a value is over 1 MiB")
     } else if has_nul {
         bad("a text contains a NUL character")
+    } else if !is_integer {
+        bad("the rating is not an integer")
     } else {
         match rating.map(i32::try_from).transpose() {
-            Ok(rating) if rating.is_none_or(|rating| (1..=5).contains(&rating)) => Item::Row(Row {
-                source: id.clone(),
-                key: identity::id(NAME, &id, &[]),
-                values: vec![
-                    agent.into(),
-                    task.into(),
-                    kind.into(),
-                    rating.map_or(Cell::Null, Cell::Integer),
-                    comment.into(),
-                    action.into(),
-                    Cell::Timestamp(created),
-                    by.into(),
-                ],
-            }),
+            Ok(rating) if rating.is_none_or(|rating| (1..=5).contains(&rating)) => {
+                let [agent, task, kind, comment, action, by] = texts.map(Cell::from);
+                let rating = rating.map_or(Cell::Null, Cell::Integer);
+                let created = Cell::Timestamp(created);
+                Item::Row(Row {
+                    source: id.clone(),
+                    key: identity::id(NAME, &id, &[]),
+                    values: vec![agent, task, kind, rating, comment, action, created, by],
+                })
+            }
             _ => bad("the rating is outside 1 to 5"),
         }
     };

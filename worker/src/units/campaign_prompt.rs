@@ -7,7 +7,7 @@ use crate::backend::Dialect;
 use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
-use crate::source::{Keyset, Source};
+use crate::source::{self, BYTES, Keyset, Source};
 use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
 
 /// A character may take six bytes in JSON (`\u0041`), so only a text over this is certainly too large.
@@ -70,15 +70,32 @@ impl Unit for CampaignPrompt {
         };
         let limit = keyset.bind_limit(limit);
         let as_of = keyset.bind(source.as_of);
-        let sql = format!(
-            "SELECT p.\"id\", p.\"taken\", p.\"late\", {bytes} AS \"bytes\", \
-                CASE WHEN {bytes} <= {MAX_JSON_BYTES} THEN p.\"prompt\" END AS \"prompt\" \
-             FROM (SELECT c.\"id\", c.\"prompt\" IS NOT NULL AS \"taken\", {prompt} AS \"prompt\", \
-                    COALESCE({created} > {as_of}, TRUE) AS \"late\" \
-                FROM \"Campaign\" c WHERE {range} ORDER BY c.\"id\" LIMIT {limit}) p ORDER BY p.\"id\"",
-            bytes = source.dialect().bytes("p.\"prompt\""),
-            created = source.dialect().millis("c.\"createdAt\""),
+        // Bounded twice: by the metadata that the database must read for the prompts, and by the prompts themselves,
+        // which PostgreSQL may have compressed a hundredfold.
+        let keys = format!(
+            "SELECT c.\"id\", CASE WHEN c.\"prompt\" IS NULL THEN {stored} ELSE 0 END AS \"{BYTES}\" \
+             FROM \"Campaign\" c WHERE {range} ORDER BY c.\"id\" LIMIT {limit}",
+            stored = source.dialect().stored("c.\"metadata\""),
             range = keyset.condition(),
+        );
+        // The inner limit is none but a fence: behind it, each prompt is taken out of its metadata once.
+        let prompts = format!(
+            "SELECT p.\"id\", p.\"taken\", p.\"late\", p.\"prompt\" IS NOT NULL AS \"present\", \
+                p.\"stored\" + {weight} AS \"{BYTES}\", \
+                CASE WHEN {bytes} <= {MAX_JSON_BYTES} THEN p.\"prompt\" END AS \"prompt\" \
+             FROM (SELECT c.\"id\", c.\"prompt\" IS NOT NULL AS \"taken\", \
+                    CASE WHEN c.\"prompt\" IS NULL THEN {prompt} END AS \"prompt\", \
+                    COALESCE({created} > {as_of}, TRUE) AS \"late\", k.\"{BYTES}\" AS \"stored\" \
+                FROM ({keys}) k JOIN \"Campaign\" c ON c.\"id\" = k.\"id\" \
+                ORDER BY c.\"id\" LIMIT {limit}) p",
+            keys = source::bounded(&keys, "\"id\""),
+            bytes = source.dialect().bytes("p.\"prompt\""),
+            weight = source.dialect().weight("p.\"prompt\"", MAX_JSON_BYTES),
+            created = source.dialect().millis("c.\"createdAt\""),
+        );
+        let sql = format!(
+            "SELECT r.* FROM ({}) r ORDER BY r.\"id\"",
+            source::bounded(&prompts, "\"id\"")
         );
         let rows = source
             .all("reading Campaign", &sql, keyset.values())
@@ -89,18 +106,22 @@ impl Unit for CampaignPrompt {
                 let id: String = row.try_get("", "id")?;
                 let taken: bool = row.try_get("", "taken")?;
                 let late: bool = row.try_get("", "late")?;
-                let bytes: Option<i64> = row.try_get("", "bytes")?;
-                let json: Option<String> = row.try_get("", "prompt")?;
-                Ok((id, taken, late, bytes, json))
+                let present: bool = row.try_get("", "present")?;
+                let json = source::text(row, "prompt")?;
+                Ok((id, taken, late, present, json))
             };
-            let (id, taken, late, bytes, json) = read().doing("reading Campaign")?;
+            page.weigh(row).doing("reading Campaign")?;
+            let (id, taken, late, present, json) = read().doing("reading Campaign")?;
             let item = if taken {
                 Item::Skip("prompt already set")
             } else if source.catching_up && late {
                 // Campaigns that are created meanwhile are the next run's: else a catch-up would never end.
                 Item::Skip("created after as_of")
             } else {
-                prompt_item(&id, bytes.is_some(), json.as_deref())
+                match json {
+                    Ok(json) => prompt_item(&id, present, json.as_deref()),
+                    Err(reason) => bad(&id, reason),
+                }
             };
             page.push(vec![id], item);
         }
@@ -111,10 +132,7 @@ impl Unit for CampaignPrompt {
 
 /// `present`: there is a value, even where it was too large to be read.
 fn prompt_item(id: &str, present: bool, json: Option<&str>) -> Item {
-    let bad = |reason: &str| Item::Bad {
-        key: id.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let bad = |reason| bad(id, reason);
     let Some(json) = json else {
         return match present {
             true => bad("metadata.prompt is over 1 MiB"),
@@ -143,5 +161,12 @@ fn prompt_item(id: &str, present: bool, json: Option<&str>) -> Item {
         }
         Ok(_) => bad("metadata.prompt is not a string"),
         Err(_) => bad("metadata.prompt cannot be read as Unicode text"),
+    }
+}
+
+fn bad(id: &str, reason: &str) -> Item {
+    Item::Bad {
+        key: id.to_owned(),
+        reason: reason.to_owned(),
     }
 }

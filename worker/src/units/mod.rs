@@ -22,8 +22,13 @@ pub fn phase5(logs: Vec<Input>) -> Vec<Box<dyn Unit>> {
     ]
 }
 
-/// The condition that publish job `j` has a negative count: it is bad and counts nowhere, in no unit.
-const NEGATIVE: &str = "(j.\"impressions\" < 0 OR j.\"clicks\" < 0 OR j.\"conversions\" < 0)";
+/// The condition that publish job `j` has a count that is negative or fits no column (SQLite's hold any): it is bad and
+/// counts nowhere, in no unit.
+const BAD_COUNT: &str = "(j.\"impressions\" < 0 OR j.\"clicks\" < 0 OR j.\"conversions\" < 0 \
+    OR j.\"impressions\" > 2147483647 OR j.\"clicks\" > 2147483647 OR j.\"conversions\" > 2147483647)";
+
+/// Why a row is bad whose date is infinite, or on SQLite no date at all: nobody can tell whether it lies in the window.
+const NOT_A_TIME: &str = "createdAt is not a time";
 
 /// A definition, spelled shortly.
 struct Spec<'a> {

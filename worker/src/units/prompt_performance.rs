@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use sea_orm::{DbErr, QueryResult};
 
-use super::{NEGATIVE, Spec, table};
+use super::{BAD_COUNT, NOT_A_TIME, Spec, table};
 use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::identity;
-use crate::source::{Keyset, Source};
+use crate::source::{self, BYTES, Keyset, Source};
 use crate::unit::{Cell, Check, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "prompt_performance";
@@ -85,23 +85,29 @@ impl Unit for PromptPerformance {
         let since = keyset.bind(source.since());
         let as_of = keyset.bind(source.as_of);
         let created = source.dialect().millis("c.\"createdAt\"");
+        let keys = format!(
+            "SELECT c.\"id\", {weight} AS \"{BYTES}\" FROM \"Campaign\" c WHERE {condition} \
+             ORDER BY c.\"id\" LIMIT {page_limit}",
+            weight = source.dialect().weight("c.\"prompt\"", MAX_VALUE_BYTES),
+        );
         let sql = format!(
             "WITH page AS ( \
-                SELECT c.\"id\", {created} AS \"created\", \
+                SELECT c.\"id\", k.\"{BYTES}\", {created} AS \"created\", \
                     COALESCE({created} BETWEEN {since} AND {as_of}, FALSE) AS \"due\", \
                     {prompt_bytes} <= {MAX_VALUE_BYTES} AS \"fits\", \
                     CASE WHEN {prompt_bytes} <= {MAX_VALUE_BYTES} THEN c.\"prompt\" END AS \"prompt\" \
-                FROM \"Campaign\" c WHERE {condition} ORDER BY c.\"id\" LIMIT {page_limit}), \
+                FROM ({keys}) k JOIN \"Campaign\" c ON c.\"id\" = k.\"id\"), \
              sums AS ( \
                 SELECT a.\"campaignId\", CAST(SUM(j.\"impressions\") AS BIGINT) AS \"impressions\", \
                     CAST(SUM(j.\"clicks\") AS BIGINT) AS \"clicks\", \
                     CAST(SUM(j.\"conversions\") AS BIGINT) AS \"conversions\" \
                 FROM page p JOIN \"Asset\" a ON a.\"campaignId\" = p.\"id\" \
                 JOIN \"PublishJob\" j ON j.\"assetId\" = a.\"id\" \
-                WHERE p.\"due\" AND NOT COALESCE({NEGATIVE}, FALSE) GROUP BY a.\"campaignId\") \
+                WHERE p.\"due\" AND NOT COALESCE({BAD_COUNT}, FALSE) GROUP BY a.\"campaignId\") \
              SELECT p.*, COALESCE(s.\"impressions\", 0) AS \"impressions\", \
                 COALESCE(s.\"clicks\", 0) AS \"clicks\", COALESCE(s.\"conversions\", 0) AS \"conversions\" \
              FROM page p LEFT JOIN sums s ON s.\"campaignId\" = p.\"id\" ORDER BY p.\"id\"",
+            keys = source::bounded(&keys, "\"id\""),
             prompt_bytes = source.dialect().bytes("c.\"prompt\""),
         );
         let doing = "reading Campaign and PublishJob";
@@ -109,6 +115,7 @@ impl Unit for PromptPerformance {
         let mut page = Page::new(after);
         let mut due = Vec::new();
         for row in &rows {
+            page.weigh(row).doing(doing)?;
             let campaign = campaign(row).doing(doing)?;
             if campaign.due {
                 due.push(campaign.id.clone());
@@ -117,7 +124,7 @@ impl Unit for PromptPerformance {
             page.push(vec![campaign.id], item);
         }
         page.end(rows.len(), keyset.limit());
-        page.items.extend(negative_jobs(source, &due).await?);
+        page.items.extend(bad_jobs(source, &due).await?);
         Ok(page)
     }
 
@@ -138,7 +145,7 @@ struct Campaign {
     created: Option<i64>,
     due: bool,
     prompt_fits: bool,
-    prompt: Option<String>,
+    prompt: Result<Option<String>, &'static str>,
     impressions: i64,
     clicks: i64,
     conversions: i64,
@@ -150,7 +157,7 @@ fn campaign(row: &QueryResult) -> Result<Campaign, DbErr> {
         created: row.try_get("", "created")?,
         due: row.try_get("", "due")?,
         prompt_fits: row.try_get::<Option<bool>>("", "fits")?.unwrap_or(true),
-        prompt: row.try_get("", "prompt")?,
+        prompt: source::text(row, "prompt")?,
         impressions: row.try_get("", "impressions")?,
         clicks: row.try_get("", "clicks")?,
         conversions: row.try_get("", "conversions")?,
@@ -159,19 +166,26 @@ fn campaign(row: &QueryResult) -> Result<Campaign, DbErr> {
 
 impl Campaign {
     fn item(&self, as_of: i64) -> Item {
+        let bad = |reason: &str| Item::Bad {
+            key: self.id.clone(),
+            reason: reason.into(),
+        };
+        let Some(created) = self.created else {
+            return bad(NOT_A_TIME);
+        };
         if !self.due {
             return Item::Skip("campaign outside the window");
         }
         if self.impressions <= 0 {
             return Item::Skip("no impressions");
         }
-        let bad = |reason: &str| Item::Bad {
-            key: self.id.clone(),
-            reason: reason.into(),
-        };
         if !self.prompt_fits {
             return bad("the prompt is over 1 MiB");
         }
+        let prompt = match &self.prompt {
+            Ok(prompt) => prompt.as_deref().unwrap_or(NO_PROMPT),
+            Err(reason) => return bad(reason),
+        };
         let sums = [self.impressions, self.clicks, self.conversions].map(i32::try_from);
         let [Ok(impressions), Ok(clicks), Ok(conversions)] = sums else {
             return bad("a sum does not fit the column");
@@ -179,20 +193,19 @@ impl Campaign {
         let ratio = |numerator: i32, denominator: i32| {
             Cell::Double(f64::from(numerator) / f64::from(denominator))
         };
-        let created = self.created.map_or(Cell::Null, Cell::Timestamp);
         Item::Row(Row {
             source: self.id.clone(),
             key: identity::id(NAME, &self.id, &[]),
             values: vec![
                 Cell::from(self.id.as_str()),
-                Cell::from(self.prompt.as_deref().unwrap_or(NO_PROMPT)),
+                Cell::from(prompt),
                 Cell::Integer(impressions),
                 Cell::Integer(clicks),
                 Cell::Integer(conversions),
                 ratio(clicks, impressions),
                 ratio(conversions, clicks.max(1)),
                 Cell::Double(0.0),
-                created,
+                Cell::Timestamp(created),
                 Cell::Timestamp(as_of),
             ],
         })
@@ -200,7 +213,7 @@ impl Campaign {
 }
 
 /// The jobs of these campaigns that count nowhere.
-async fn negative_jobs(source: &Source, campaigns: &[String]) -> Result<Vec<Item>> {
+async fn bad_jobs(source: &Source, campaigns: &[String]) -> Result<Vec<Item>> {
     if campaigns.is_empty() {
         return Ok(Vec::new());
     }
@@ -208,7 +221,7 @@ async fn negative_jobs(source: &Source, campaigns: &[String]) -> Result<Vec<Item
     let campaigns: Vec<_> = campaigns.iter().map(String::as_str).collect();
     let sql = format!(
         "SELECT j.\"id\" FROM \"PublishJob\" j JOIN \"Asset\" a ON a.\"id\" = j.\"assetId\" \
-         WHERE {NEGATIVE} AND {} ORDER BY j.\"id\"",
+         WHERE {BAD_COUNT} AND {} ORDER BY j.\"id\"",
         dialect.is_any("a.\"campaignId\"", "$1")
     );
     let doing = "reading PublishJob";
@@ -216,7 +229,7 @@ async fn negative_jobs(source: &Source, campaigns: &[String]) -> Result<Vec<Item
     let bad = |row: &QueryResult| {
         Ok(Item::Bad {
             key: format!("PublishJob/{}", row.try_get::<String>("", "id")?),
-            reason: "a count is negative".into(),
+            reason: "a count is negative or out of range".into(),
         })
     };
     let items: Result<_, DbErr> = rows.iter().map(bad).collect();

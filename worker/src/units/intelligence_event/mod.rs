@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use self::log::Reader;
 use self::task::Task;
-use super::{Spec, table};
+use super::{NOT_A_TIME, Spec, table};
 use crate::core::event::{Cursor, Input};
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::Result;

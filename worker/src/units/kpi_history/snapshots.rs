@@ -1,14 +1,16 @@
 //! KPI snapshots of earlier reports: what is wrong with one, and the ones that are carried over as they are.
 
+use std::collections::HashMap;
+
 use sea_orm::{DbErr, QueryResult};
 
-use super::NAME;
 use super::calendar::Calendar;
-use super::figures::slot;
+use super::figures::{Figures, Metadata, slot};
+use super::{METRICS, NAME, PERIODS};
 use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
 use crate::identity;
-use crate::source::{Keyset, Source};
+use crate::source::{self, BYTES, Keyset, Source};
 use crate::time::DAY;
 use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row};
 
@@ -22,25 +24,66 @@ pub(super) async fn read(
     let mut keyset = Keyset::new("s.\"id\"", range, after);
     let condition = keyset.condition();
     let page_limit = keyset.bind_limit(limit);
-    let metadata = source.dialect().as_text("s.\"metadata\"");
-    let bytes = source.dialect().bytes(&metadata);
+    let dialect = source.dialect();
+    let metadata = dialect.as_text("s.\"metadata\"");
+    let bytes = dialect.bytes(&metadata);
+    let keys = format!(
+        "SELECT s.\"id\", {weight} AS \"{BYTES}\" FROM \"KpiSnapshot\" s WHERE {condition} \
+         ORDER BY s.\"id\" LIMIT {page_limit}",
+        weight = dialect.weight(&metadata, MAX_VALUE_BYTES),
+    );
     let sql = format!(
         "SELECT s.\"id\", s.\"tenantId\", s.\"metricName\", s.\"metricValue\", s.\"period\", s.\"department\", \
             {captured} AS \"captured\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN {metadata} END AS \"metadata\", \
-            COALESCE({bytes}, 0) > {MAX_VALUE_BYTES} AS \"large\" \
-         FROM \"KpiSnapshot\" s WHERE {condition} ORDER BY s.\"id\" LIMIT {page_limit}",
-        captured = source.dialect().millis("s.\"capturedAt\""),
+            COALESCE({bytes}, 0) > {MAX_VALUE_BYTES} AS \"large\", k.\"{BYTES}\" \
+         FROM ({keys}) k JOIN \"KpiSnapshot\" s ON s.\"id\" = k.\"id\" ORDER BY s.\"id\"",
+        keys = source::bounded(&keys, "\"id\""),
+        captured = dialect.millis("s.\"capturedAt\""),
     );
     let doing = "reading KpiSnapshot";
     let rows = source.all(doing, &sql, keyset.values()).await?;
     let calendar = Calendar::new(source.as_of, source.window_days);
     let mut page = Page::new(after);
     for row in &rows {
+        page.weigh(row).doing(doing)?;
         let (id, item) = item(row, source, &calendar).doing(doing)?;
         page.push(vec![id], item);
     }
     page.end(rows.len(), keyset.limit());
     Ok(page)
+}
+
+/// Metadata of snapshots by their ids.
+pub(super) type Metadatas = HashMap<String, Option<String>>;
+
+/// The metadata of a day's snapshots that were not kept among the figures.
+pub(super) async fn metadatas(source: &Source, figures: &Figures, day: i64) -> Result<Metadatas> {
+    let mut ids = Vec::new();
+    for metric in 0..METRICS.len() {
+        for period in 0..PERIODS.len() {
+            let snapshot = figures.snapshots.get(&(metric, period, day));
+            if let Some(Metadata::Large { id }) = snapshot.map(|snapshot| &snapshot.metadata) {
+                ids.push(id.as_str());
+            }
+        }
+    }
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let metadata = source.dialect().as_text("s.\"metadata\"");
+    let sql = format!(
+        "SELECT s.\"id\", {metadata} AS \"metadata\" FROM \"KpiSnapshot\" s \
+         WHERE {ours} AND COALESCE({bytes}, 0) <= {MAX_VALUE_BYTES}",
+        bytes = source.dialect().bytes(&metadata),
+        ours = source.dialect().is_any("s.\"id\"", "$1"),
+    );
+    let doing = "reading the metadata of KpiSnapshot";
+    let rows = source
+        .all(doing, &sql, [source.dialect().texts(&ids)])
+        .await?;
+    let read = |row: &QueryResult| Ok((row.try_get("", "id")?, row.try_get("", "metadata")?));
+    let metadatas: Result<_, DbErr> = rows.iter().map(read).collect();
+    metadatas.doing(doing)
 }
 
 fn item(row: &QueryResult, source: &Source, calendar: &Calendar) -> Result<(String, Item), DbErr> {

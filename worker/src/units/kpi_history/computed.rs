@@ -1,0 +1,176 @@
+//! The days of the tenants behind the cursor: a row for each metric and period. Cursor [tenant, day].
+
+use super::calendar::{Calendar, window_start};
+use super::figures::{Figures, Metadata, Snapshot};
+use super::groups::{Group, Groups};
+use super::snapshots::{self, Metadatas};
+use super::{METRICS, NAME, PERIODS};
+use crate::core::event::Cursor;
+use crate::error::Result;
+use crate::identity;
+use crate::source::Source;
+use crate::time::{self, DAY};
+use crate::unit::{Cell, Item, Page, Range, Row};
+
+const COMPUTED: &str = r#"{"source":"computed"}"#;
+
+/// The next page; the figures of tenants of which days are still to come stay in `groups`.
+pub(super) async fn read(
+    groups: &Groups,
+    source: &Source,
+    range: &Range,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Page> {
+    let calendar = Calendar::new(source.as_of, source.window_days);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut page = Page::new(after);
+    let mut kept = groups.take(source, range, after).filter(Group::is_fresh);
+    while page.items.len() < limit && !page.is_heavy() {
+        let begun = begun(page.to.as_ref(), &calendar);
+        let next = kept.and_then(|group| {
+            let place = place(&group, page.to.as_ref(), begun.is_some())?;
+            Some((group, place))
+        });
+        let (group, place) = match next {
+            Some(next) => next,
+            None => {
+                let (after, tenant) = (page.to.as_ref(), begun.map(|(tenant, _)| tenant));
+                match groups.load(source, &calendar, range, after, tenant).await? {
+                    Some(group) => (group, 0),
+                    None => {
+                        page.last = true;
+                        return Ok(page);
+                    }
+                }
+            }
+        };
+        let first = begun.map_or(calendar.first_day, |(_, day)| day);
+        if let Some((tenant, figures)) = group.tenant(place) {
+            if first == calendar.first_day {
+                page.items.extend(figures.bad.iter().cloned());
+            }
+            for day in first..=calendar.last_day {
+                let metadatas = snapshots::metadatas(source, figures, day).await?;
+                let bytes: usize = metadatas.values().flatten().map(String::len).sum();
+                page.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
+                let items = day_items(figures, &metadatas, &calendar, tenant, day);
+                page.items.extend(items);
+                page.to = Some(vec![tenant.to_owned(), day.to_string()]);
+                if page.items.len() >= limit || page.is_heavy() {
+                    break;
+                }
+            }
+        }
+        kept = Some(group);
+    }
+    if let (Some(group), Some(end)) = (kept, page.to.clone()) {
+        groups.keep(group, end);
+    }
+    Ok(page)
+}
+
+/// The tenant that a cursor is in the middle of, and its next day.
+fn begun<'a>(cursor: Option<&'a Cursor>, calendar: &Calendar) -> Option<(&'a str, i64)> {
+    let [tenant, day] = cursor?.as_slice() else {
+        return None;
+    };
+    let day: i64 = day.parse().unwrap_or(calendar.first_day - 1);
+    (day < calendar.last_day).then_some((tenant, day + 1))
+}
+
+/// Where the group goes on behind a cursor: at its tenant where that has begun, else at the next.
+fn place(group: &Group, cursor: Option<&Cursor>, has_begun: bool) -> Option<usize> {
+    let place = group.place(cursor?.first()?)? + usize::from(!has_begun);
+    group.tenant(place).map(|_| place)
+}
+
+/// One item for each metric and period of a tenant's day.
+fn day_items(
+    figures: &Figures,
+    metadatas: &Metadatas,
+    calendar: &Calendar,
+    tenant: &str,
+    day: i64,
+) -> Vec<Item> {
+    let mut items = Vec::with_capacity(METRICS.len() * PERIODS.len());
+    for (period, period_name) in PERIODS.iter().enumerate() {
+        for (metric, metric_name) in METRICS.iter().enumerate() {
+            let (value, metadata) = match figures.snapshots.get(&(metric, period, day)) {
+                Some(snapshot) => match carried(snapshot, metadatas) {
+                    Ok(metadata) => (Some(snapshot.value), metadata),
+                    Err(item) => {
+                        items.push(item);
+                        continue;
+                    }
+                },
+                None => {
+                    let from = window_start(period, day);
+                    let value = figures.value(metric, calendar, from, day);
+                    (value, Some(COMPUTED.to_owned()))
+                }
+            };
+            let source = format!(
+                "{tenant}/{metric_name}/{period_name}/{}",
+                time::show(day * DAY)
+            );
+            items.push(match value {
+                None => Item::Skip("nothing to compute from"),
+                Some(value) if !value.is_finite() => Item::Bad {
+                    key: source,
+                    reason: "the value does not fit the column".into(),
+                },
+                Some(value) => Item::Row(Row {
+                    source,
+                    key: identity::id(
+                        NAME,
+                        // Behind the tenant stands the day, so that ids ascend as they are written.
+                        &format!("{}-{day:08}", shortened(tenant)),
+                        &[Some(tenant), Some(period_name), Some(metric_name)],
+                    ),
+                    values: vec![
+                        Cell::from(*metric_name),
+                        Cell::Double(value),
+                        Cell::from(*period_name),
+                        Cell::from("executive"),
+                        metadata.map_or(Cell::Null, Cell::Json),
+                        Cell::Timestamp(day * DAY),
+                        Cell::from(tenant),
+                    ],
+                }),
+            });
+        }
+    }
+    items
+}
+
+/// A snapshot's metadata, or what becomes of its slot where they were changed after the figures were read.
+fn carried(snapshot: &Snapshot, metadatas: &Metadatas) -> Result<Option<String>, Item> {
+    let id = match &snapshot.metadata {
+        Metadata::Kept(metadata) => return Ok(metadata.clone()),
+        Metadata::Large { id } => id,
+    };
+    let Some(metadata) = metadatas.get(id) else {
+        // The catch-up pass finds the slot empty, and computes what belongs there.
+        return Err(Item::Skip("its snapshot is gone"));
+    };
+    match snapshots::fault(Some(snapshot.value), metadata.as_deref(), false) {
+        Some(reason) => Err(Item::Bad {
+            key: format!("KpiSnapshot/{id}"),
+            reason: reason.into(),
+        }),
+        None => Ok(metadata.clone()),
+    }
+}
+
+/// The first characters of a tenant's id, so that the day behind it is still part of the lead.
+fn shortened(tenant: &str) -> String {
+    let mut short = String::new();
+    for character in tenant.chars() {
+        if short.len() + character.len_utf8() > 26 {
+            break;
+        }
+        short.push(character);
+    }
+    short
+}
