@@ -41,12 +41,15 @@ pub fn cli(database: &Database) -> Result<Invocation> {
 /// Prepares either program for an address, which it gets through the environment.
 pub fn program(name: &str, url: &str) -> Result<Invocation> {
     let path = binary(name)?;
+    let folder = scratch::folder("cwd")?;
     let mut command = Command::new(path);
     command
         .env("DATABASE_URL", url)
+        // SQLite makes a temporary file and then unlinks it; a kill between the two leaves it behind.
+        .env("SQLITE_TMPDIR", &folder)
         .env("NO_COLOR", "1")
         .env_remove("RUST_LOG")
-        .current_dir(scratch::folder("cwd")?)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
