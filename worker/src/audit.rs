@@ -1,18 +1,19 @@
 //! The audit: refolds the whole journal and checks every hash, every transition, every projection and all provenance.
-//! Reads in pages; holds one run's partitions in memory, never its batches.
+//! Reads in pages; holds one run's partitions in memory, never its batches. A worker may go on meanwhile: what differs
+//! is looked at again at one instant before it is called wrong.
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde::Serialize;
 
-use crate::backend::{self, Dialect};
+use crate::backend::{self, Database, Dialect};
 use crate::chain::Head;
 use crate::core::event::{Event, FORMAT};
 use crate::core::replay::{RUN_STREAM, Replay};
 use crate::error::{Doing, Error, Result};
 use crate::journal::{self, Entry};
-use crate::{projection, provenance, standing};
+use crate::{projection, provenance, runs, standing};
 
 /// Events in a page.
 const PAGE: u64 = 1_000;
@@ -49,62 +50,64 @@ pub struct Finding {
 ///
 /// # Errors
 /// The database's; what is off in the journal is no error but a finding.
-pub async fn audit(connection: &impl ConnectionTrait) -> Result<Report> {
+pub async fn audit(database: &Database) -> Result<Report> {
     let mut report = Report::default();
     let mut by_run: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (run, stream) in journal::streams(connection).await? {
+    for (run, stream) in journal::streams(database.connection()).await? {
         by_run.entry(run).or_default().push(stream);
     }
-    let mut checked_rows = 0;
     for (run, mut streams) in by_run {
         // The run's own stream plans the partitions, so it is folded first.
         streams.sort_by_key(|stream| (stream != RUN_STREAM, stream.clone()));
         report.runs += 1;
-        checked_rows += Auditor::new(connection, &run, &mut report)
-            .run(&streams)
-            .await?;
+        let auditor = Auditor::new(database, &run, &mut report);
+        auditor.run(&streams).await?;
     }
-    let stored = entity::backstitch_journal_rows::Entity::find();
-    let stored = stored.count(connection).await;
-    let stored = stored.doing("counting provenance")?;
-    if stored != checked_rows && report.findings.is_empty() {
-        report.findings.push(Finding {
-            run: String::new(),
-            stream: String::new(),
-            seq: None,
-            what: format!("{stored} batches have provenance, and {checked_rows} batches say so"),
-        });
-    }
-    report.findings.extend(triggers(connection).await?);
+    report
+        .findings
+        .extend(orphans(database.connection()).await?);
+    report
+        .findings
+        .extend(triggers(database.connection()).await?);
     Ok(report)
 }
 
-struct Auditor<'a, C> {
-    connection: &'a C,
+struct Auditor<'a> {
+    database: &'a Database,
     run: &'a str,
     report: &'a mut Report,
     replay: Replay,
-    heads: BTreeMap<String, Head>,
+    ends: BTreeMap<String, End>,
     /// The heads before anything was undone: what `UnitCompleted` ties in.
     forward: BTreeMap<String, String>,
-    provenance: u64,
 }
 
-impl<'a, C: ConnectionTrait> Auditor<'a, C> {
-    fn new(connection: &'a C, run: &'a str, report: &'a mut Report) -> Self {
+/// Where a stream ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct End {
+    head: Head,
+    /// When its first and its last event were appended.
+    times: (i64, i64),
+}
+
+impl<'a> Auditor<'a> {
+    fn new(database: &'a Database, run: &'a str, report: &'a mut Report) -> Self {
         Self {
-            connection,
+            database,
             run,
             report,
             replay: Replay::default(),
-            heads: BTreeMap::new(),
+            ends: BTreeMap::new(),
             forward: BTreeMap::new(),
-            provenance: 0,
         }
     }
 
-    /// Audits a run's streams; gives how many batches of it have provenance.
-    async fn run(mut self, streams: &[String]) -> Result<u64> {
+    fn connection(&self) -> &'a DatabaseConnection {
+        self.database.connection()
+    }
+
+    /// Audits a run's streams.
+    async fn run(mut self, streams: &[String]) -> Result<()> {
         let before = self.report.findings.len();
         for stream in streams {
             self.report.streams += 1;
@@ -115,30 +118,28 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
         if self.report.findings.len() == before {
             self.projections().await?;
         }
-        Ok(self.provenance)
+        Ok(())
     }
 
     async fn stream(&mut self, stream: &str) -> Result<()> {
-        let mut head = Head::empty();
+        let mut end = End::start();
         loop {
+            let connection = self.connection();
             let page =
-                journal::stream_after(self.connection, self.run, stream, head.seq, PAGE).await?;
+                journal::stream_after(connection, self.run, stream, end.head.seq, PAGE).await?;
             for entry in &page {
                 self.report.events += 1;
-                if let Err(what) = self.event(stream, &head, entry).await? {
+                if let Err(what) = self.event(stream, &end.head, entry).await? {
                     self.find(stream, Some(entry.seq), what);
                     return Ok(());
                 }
-                head = Head {
-                    seq: entry.seq,
-                    hash: entry.hash.clone(),
-                };
+                end = end.then(entry);
                 if entry.kind != "BatchUndone" {
                     self.forward.insert(stream.to_owned(), entry.hash.clone());
                 }
             }
             if (page.len() as u64) < PAGE {
-                self.heads.insert(stream.to_owned(), head);
+                self.ends.insert(stream.to_owned(), end);
                 return Ok(());
             }
         }
@@ -181,9 +182,7 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
         match event {
             Event::BatchCommitted(batch) if batch.provenance.is_some() => {
                 let place = (self.run, stream, entry.seq);
-                let packed = provenance::load(self.connection, place).await?;
-                self.provenance += 1;
-                match packed {
+                match provenance::load(self.connection(), place).await? {
                     None => Ok(Err("its provenance is missing".into())),
                     Some(packed) if !standing::is_of(&packed, &batch) => {
                         Ok(Err("its provenance was changed".into()))
@@ -230,30 +229,48 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
         let Some(run) = self.replay.run.take() else {
             return Ok(());
         };
-        let mut rows: BTreeMap<_, _> = projection::load(self.connection, self.run)
-            .await?
+        let rows = projection::load(self.connection(), self.run).await?;
+        let mut rows: BTreeMap<_, _> = rows
             .into_iter()
             .map(|row| (row.stream.clone(), row))
             .collect();
+        let mut differing = Vec::new();
         for (stream, state) in std::mem::take(&mut self.replay.partitions) {
-            let head = self.heads.get(&stream).cloned().unwrap_or_else(Head::empty);
-            match rows.remove(&stream) {
-                None => self.find(&stream, None, "its projection is missing".into()),
-                Some(row) => {
-                    let fenced = run.is_fenced(&state.planned.unit);
-                    let times = (row.first_at, row.last_at);
-                    if projection::row(self.run, &state, fenced, &head, times) != row {
-                        let what =
-                            "its projection (backstitch_partition) is not what it folds into";
-                        self.find(&stream, Some(head.seq), what.into());
-                    }
-                }
+            let End { head, times } = self.ends.remove(&stream).unwrap_or_else(End::start);
+            let fenced = run.is_fenced(&state.planned.unit);
+            let folded = projection::row(self.run, &state, fenced, &head, times);
+            if rows.remove(&stream) != Some(folded) {
+                differing.push(stream);
             }
         }
-        for stream in rows.into_keys() {
-            self.find(&stream, None, "a projection stands for no partition".into());
+        differing.extend(rows.into_keys());
+        for stream in differing {
+            if let Some((seq, what)) = self.look_again(&stream).await? {
+                self.find(&stream, seq, what.into());
+            }
         }
         Ok(())
+    }
+
+    /// Looks at a partition at one instant: a worker may have gone on between the reading of its stream and of its row.
+    async fn look_again(&self, stream: &str) -> Result<Option<(Option<i64>, &'static str)>> {
+        let doing = "looking at a partition again";
+        let snapshot = self.database.begin_read().await.doing(doing)?;
+        let (run, _) = runs::load(&snapshot, self.run).await?;
+        let row = projection::find(&snapshot, self.run, stream).await?;
+        let found = match (run.partitions.get(stream), row) {
+            (None, None) => None,
+            (None, Some(_)) => Some((None, "a projection stands for no partition")),
+            (Some(_), None) => Some((None, "its projection is missing")),
+            (Some(planned), Some(row)) => {
+                let fenced = run.is_fenced(&planned.unit);
+                let folded = projection::rebuild(&snapshot, self.run, planned, fenced).await?;
+                let what = "its projection (backstitch_partition) is not what it folds into";
+                (folded != row).then_some((Some(folded.seq), what))
+            }
+        };
+        snapshot.rollback().await.doing(doing)?;
+        Ok(found)
     }
 
     fn find(&mut self, stream: &str, seq: Option<i64>, what: String) {
@@ -264,6 +281,49 @@ impl<'a, C: ConnectionTrait> Auditor<'a, C> {
             what,
         });
     }
+}
+
+impl End {
+    fn start() -> Self {
+        Self {
+            head: Head::empty(),
+            times: (0, 0),
+        }
+    }
+
+    fn then(&self, entry: &Entry) -> Self {
+        let first = match self.head.seq {
+            0 => entry.at,
+            _ => self.times.0,
+        };
+        Self {
+            head: Head {
+                seq: entry.seq,
+                hash: entry.hash.clone(),
+            },
+            times: (first, entry.at),
+        }
+    }
+}
+
+/// Provenance that no batch speaks of, the first of each stream: in one statement, so at one instant.
+async fn orphans(connection: &impl ConnectionTrait) -> Result<Vec<Finding>> {
+    let sql = "SELECT r.\"run\", r.\"stream\", min(r.\"seq\") AS \"seq\" FROM \"backstitch_journal_rows\" r \
+               LEFT JOIN \"backstitch_journal\" j ON j.\"run\" = r.\"run\" AND j.\"stream\" = r.\"stream\" \
+                   AND j.\"seq\" = r.\"seq\" AND j.\"kind\" = 'BatchCommitted' \
+               WHERE j.\"run\" IS NULL GROUP BY r.\"run\", r.\"stream\" ORDER BY r.\"run\", r.\"stream\"";
+    let doing = "looking for provenance without a batch";
+    let rows = backend::all(connection, sql, []).await.doing(doing)?;
+    let finding = |row: &sea_orm::QueryResult| {
+        Ok(Finding {
+            run: row.try_get("", "run")?,
+            stream: row.try_get("", "stream")?,
+            seq: Some(row.try_get("", "seq")?),
+            what: "rows stand as written by this batch, and there is no such batch".into(),
+        })
+    };
+    let findings: std::result::Result<_, sea_orm::DbErr> = rows.iter().map(finding).collect();
+    findings.doing(doing)
 }
 
 /// The triggers that keep the journal append-only stand, and on PostgreSQL fire always.

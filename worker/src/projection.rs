@@ -224,6 +224,23 @@ pub async fn fence(connection: &impl ConnectionTrait, run: &str, unit: &str) -> 
     Ok(())
 }
 
+/// One partition's row.
+///
+/// # Errors
+/// The database's.
+pub async fn find(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    stream: &str,
+) -> Result<Option<Row>> {
+    table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+        .one(connection)
+        .await
+        .doing("reading a partition")
+}
+
 /// A run's partitions in the order in which they are worked through.
 ///
 /// # Errors

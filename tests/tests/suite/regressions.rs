@@ -14,6 +14,7 @@ on_both!(
     an_older_run_below_a_newer_one,
     a_cursor_that_was_moved,
     logs_that_are_gzip_by_their_content,
+    a_verification_beside_a_worker,
 );
 
 const YES: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
@@ -144,6 +145,24 @@ async fn logs_that_are_gzip_by_their_content(backend: Backend) -> Result<()> {
         .await?;
     ensure!(written == 1, "{written} events came out of the log");
     Ok(())
+}
+
+/// A worker that goes on while the journal is read does not make it look damaged.
+async fn a_verification_beside_a_worker(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&Profile::busy(backend, 306)).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let mut running = scenario.run()?.args(["--batch-rows", "5"]).spawn()?;
+    let mut beside = 0;
+    while running.is_alive()? {
+        scenario.verify_journal().await?;
+        beside += 1;
+    }
+    running.wait().await?.expect(0)?;
+    ensure!(
+        beside > 3,
+        "the run ended after {beside} verifications: too soon to tell"
+    );
+    scenario.verify_journal().await
 }
 
 /// A JSON string.

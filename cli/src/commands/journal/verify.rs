@@ -20,7 +20,7 @@ pub(crate) struct Args {}
 /// Verifies the journal.
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result {
     let database = global.journaled().await?;
-    let report = audit::audit(database.connection()).await?;
+    let report = audit::audit(&database).await?;
     if global.json {
         output::json(&report)?;
     } else {
