@@ -18,6 +18,12 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "fault")]
+    worker::fault::arm(
+        std::env::var("BACKSTITCH_FAULT").ok(),
+        std::env::var("BACKSTITCH_FAULT_TRACE").ok().as_deref(),
+    )
+    .expect("a file for the trace");
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
     // It logs parameters of the URL that it does not know, with their values.

@@ -7,6 +7,7 @@ use crate::core::event::{Event, RunStarted};
 use crate::core::replay::{RUN_STREAM, WORKER_STREAM};
 use crate::core::state::{PartitionState, RunState};
 use crate::error::{Doing, Error, Result};
+use crate::fault;
 use crate::journal::{self, Stream};
 use crate::projection;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -100,7 +101,9 @@ pub async fn start(
     };
     let chained = journal::chain(stream, &Head::empty(), at, &events)?;
     journal::append(&transaction, chained).await?;
+    point(&events, "appended");
     transaction.commit().await.doing("committing an event")?;
+    point(&events, "committed");
     Ok(true)
 }
 
@@ -181,13 +184,18 @@ async fn append_with(
             state.apply(event)?;
         }
         let chained = journal::chain(stream, &head, at, &events)?;
-        let appended = match project(&transaction, run, &events).await {
+        point(&events, "decided");
+        let projected = project(&transaction, run, &events).await;
+        point(&events, "projected");
+        let appended = match projected {
             Ok(()) => journal::append(&transaction, chained).await.map(|_| ()),
             Err(error) => Err(error),
         };
         match appended {
             Ok(()) => {
+                point(&events, "appended");
                 transaction.commit().await.doing("committing an event")?;
+                point(&events, "committed");
                 return Ok((state, true));
             }
             Err(Error::Database { source, .. }) if backend::is_unique_violation(&source) => {
@@ -220,9 +228,22 @@ pub async fn append_to_worker(
         stream: &name,
         worker,
     };
-    let chained = journal::chain(stream, &head, at, &[event])?;
+    let events = [event];
+    let chained = journal::chain(stream, &head, at, &events)?;
     journal::append(&transaction, chained).await?;
-    transaction.commit().await.doing("committing an event")
+    point(&events, "appended");
+    transaction.commit().await.doing("committing an event")?;
+    point(&events, "committed");
+    Ok(())
+}
+
+/// Passes a crash point of a run's or a worker's own stream.
+fn point(events: &[Event], step: &str) {
+    fault::point(|| {
+        let first = events.first();
+        let (kind, unit) = first.map_or(("nothing", None), |first| (first.kind(), first.unit()));
+        format!("event {kind} {}: {step}", unit.unwrap_or("of the run"))
+    });
 }
 
 /// What an event of the run changes in the partitions' projection.

@@ -9,6 +9,7 @@ use crate::backend::{Database, Dialect, Durability, quote, statement};
 use crate::core::plan::{Column, Destination, Write};
 use crate::engine::Plan;
 use crate::error::{Doing, Error, Result};
+use crate::fault;
 use crate::retry::Retry;
 use crate::shutdown::Shutdown;
 use crate::source::Source;
@@ -77,6 +78,7 @@ pub async fn up(database: &Database) -> Result<Vec<String>> {
 
 async fn try_up(database: &Database) -> Result<Vec<String>> {
     let transaction = begin(database).await?;
+    fault::point(|| "schema: locked".into());
     let pending = Migrator::get_pending_migrations_read_only(&transaction).await;
     let pending = pending.doing("reading which schema changes are applied")?;
     let names: Vec<_> = pending
@@ -87,7 +89,9 @@ async fn try_up(database: &Database) -> Result<Vec<String>> {
         let applied = Migrator::up(&transaction, None).await;
         applied.doing("applying the schema; nothing of it was kept")?;
     }
+    fault::point(|| "schema: applied".into());
     transaction.commit().await.doing("applying the schema")?;
+    fault::point(|| "schema: committed".into());
     Ok(names)
 }
 

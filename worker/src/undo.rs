@@ -11,6 +11,7 @@ use crate::core::event::{BatchUndone, Event, Kept};
 use crate::core::plan::{UnitPin, Write};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Doing, Error, Result};
+use crate::fault;
 use crate::journal::{self, Stream};
 use crate::projection;
 use crate::retry::Retry;
@@ -302,7 +303,23 @@ async fn undo_batch(
         transaction.rollback().await.doing(doing)?;
         return Ok(None);
     };
+    // Batches are undone from the newest to the oldest, so seq 1 is the last.
+    let place = match (row.undone_to, seq) {
+        (None, _) => "first",
+        (Some(_), 1) => "last",
+        (Some(_), _) => "middle",
+    };
+    let point = |step: &str| {
+        fault::point(|| {
+            format!(
+                "undo {} {}.{} {place}: {step}",
+                pin.name, row.pass, row.section
+            )
+        });
+    };
+    point("locked");
     let found = examine(&transaction, pin, references, &written, Lock::ForUpdate).await?;
+    point("examined");
     if !found.ours.is_empty() {
         match pin.destination.write {
             Write::Insert => {
@@ -314,6 +331,7 @@ async fn undo_batch(
             }
         }
     }
+    point("removed");
     let removed = count(found.ours.len());
     let kept = count(found.kept.len());
     let undone = Event::BatchUndone(BatchUndone {
@@ -344,8 +362,11 @@ async fn undo_batch(
         projection::times(&row, at),
     );
     projection::update(&transaction, updated).await?;
+    point("cursor moved");
     journal::append(&transaction, chained).await?;
+    point("event appended");
     transaction.commit().await.doing(doing)?;
+    point("committed");
     Ok(Some((removed, kept)))
 }
 

@@ -8,6 +8,7 @@ use crate::backend::Durability;
 use crate::chain::Head;
 use crate::core::event::{BatchCommitted, Cursor, Event};
 use crate::error::{Doing, Error, Result};
+use crate::fault;
 use crate::journal::{self, Stream};
 use crate::provenance::{self, Packed};
 use crate::retry::Retry;
@@ -64,6 +65,19 @@ pub(super) async fn commit(
         transaction.rollback().await.doing("ending a batch")?;
         return Ok(Outcome::Lost);
     };
+    let place = match (&from, page.last) {
+        (None, true) => "only",
+        (None, false) => "first",
+        (Some(_), true) => "last",
+        (Some(_), false) => "middle",
+    };
+    let point = |step: &str| {
+        fault::point(|| {
+            let (unit, pass, section) = (&row.unit, row.pass, row.section);
+            format!("batch {unit} {pass}.{section} {place}: {step}")
+        });
+    };
+    point("claimed");
     let mut state = projection::state(&row)?;
     let at = journal::now(&transaction).await?;
     let pin = context
@@ -87,6 +101,7 @@ pub(super) async fn commit(
             written
         }
     };
+    point("written");
     if row.pass >= 2 && !sorted.bad.is_empty() {
         let keys: Vec<_> = sorted.bad.iter().map(|(key, _)| key.as_str()).collect();
         let known = journal::quarantined(&transaction, &context.run, &row.unit, &keys).await?;
@@ -135,9 +150,10 @@ pub(super) async fn commit(
     let chained = journal::chain(appender, &head, at, &events)?;
     let head = chained.head.clone();
     if let Some(packed) = packed {
-        let place = (context.run.as_str(), stream.as_str(), head.seq);
-        provenance::store(&transaction, place, &pin.destination.table, packed).await?;
+        let key = (context.run.as_str(), stream.as_str(), head.seq);
+        provenance::store(&transaction, key, &pin.destination.table, packed).await?;
     }
+    point("provenance stored");
     let updated = projection::row(
         &context.run,
         &state,
@@ -146,10 +162,14 @@ pub(super) async fn commit(
         projection::times(&row, at),
     );
     projection::update(&transaction, updated).await?;
+    point("cursor moved");
     journal::append(&transaction, chained).await?;
+    point("event appended");
 
     let quarantined = bad > 0;
-    match transaction.commit().await.doing("committing a batch") {
+    let committed = transaction.commit().await.doing("committing a batch");
+    point("committed");
+    match committed {
         Ok(()) => Ok(Outcome::Committed { quarantined }),
         Err(error) => match settle(&context, &stream, &head).await? {
             true => Ok(Outcome::Committed { quarantined }),

@@ -6,7 +6,7 @@ use crate::core::event::{Event, Input, RunStarted};
 use crate::core::plan::{self, Definition, UnitPin};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
-use crate::{journal, projection, runs, schema};
+use crate::{fault, journal, projection, runs, schema};
 
 /// Goes on with the open run, or starts one.
 ///
@@ -172,6 +172,7 @@ async fn resume(
         )));
     }
     projection::reconcile(database, run, &state).await?;
+    fault::point(|| "resume: reconciled".into());
     let (state, _) = runs::append(database, run, worker, |state| {
         let mut events = Vec::new();
         if state.database != *identity {
