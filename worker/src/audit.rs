@@ -237,8 +237,8 @@ impl<'a> Auditor<'a> {
         let mut differing = Vec::new();
         for (stream, state) in std::mem::take(&mut self.replay.partitions) {
             let End { head, times } = self.ends.remove(&stream).unwrap_or_else(End::start);
-            let fenced = run.is_fenced(&state.planned.unit);
-            let folded = projection::row(self.run, &state, fenced, &head, times);
+            let gate = run.gate(&state.planned.unit);
+            let folded = projection::row(self.run, &state, gate, &head, times);
             if rows.remove(&stream) != Some(folded) {
                 differing.push(stream);
             }
@@ -263,8 +263,8 @@ impl<'a> Auditor<'a> {
             (None, Some(_)) => Some((None, "a projection stands for no partition")),
             (Some(_), None) => Some((None, "its projection is missing")),
             (Some(planned), Some(row)) => {
-                let fenced = run.is_fenced(&planned.unit);
-                let folded = projection::rebuild(&snapshot, self.run, planned, fenced).await?;
+                let gate = run.gate(&planned.unit);
+                let folded = projection::rebuild(&snapshot, self.run, planned, gate).await?;
                 let what = "its projection (backstitch_partition) is not what it folds into";
                 (folded != row).then_some((Some(folded.seq), what))
             }

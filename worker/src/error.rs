@@ -89,6 +89,24 @@ impl Error {
         }
     }
 
+    /// What the journal may keep of it for good: a database's message can quote a row, and a panic anything.
+    #[must_use]
+    pub fn without_values(&self) -> String {
+        match self {
+            Self::Database { doing, source } => match backend::code(source) {
+                Some(code) => format!("{doing}: the database answered with {code}"),
+                None => format!("{doing}: the connection failed"),
+            },
+            Self::Panicked(_) => "a unit panicked".into(),
+            Self::Usage(_)
+            | Self::Failed(_)
+            | Self::Refused(_)
+            | Self::Transient(_)
+            | Self::Illegal(_)
+            | Self::Damaged(_) => self.to_string(),
+        }
+    }
+
     /// Whether trying again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {

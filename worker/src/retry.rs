@@ -23,15 +23,31 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// A few attempts within a second or two: for what others wait behind.
+    #[must_use]
+    pub fn brief() -> Self {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_millis(500))
+            .with_max_times(4)
+            .with_jitter();
+        Self(pauses.build())
+    }
+
+    /// How long to pause before the next attempt; none where there were enough.
+    pub fn next_pause(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+
     /// Pauses after an error that may pass.
     ///
     /// # Errors
-    /// The error itself, where it will not pass or was met too often.
+    /// The error itself, where it will not pass or was met too often, or where somebody asked to stop.
     pub async fn pause(&mut self, error: Error, shutdown: &Shutdown) -> Result<()> {
-        if !error.is_transient() {
+        if !error.is_transient() || shutdown.is_requested() {
             return Err(error);
         }
-        match self.0.next() {
+        match self.next_pause() {
             Some(pause) => {
                 tracing::warn!(%error, pause_ms = pause.as_millis(), "trying again");
                 shutdown.sleep(pause).await;

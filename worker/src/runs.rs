@@ -5,7 +5,7 @@ use crate::backend::{self, Database, Durability};
 use crate::chain::Head;
 use crate::core::event::{Event, RunStarted};
 use crate::core::replay::{RUN_STREAM, WORKER_STREAM};
-use crate::core::state::{PartitionState, RunState};
+use crate::core::state::{Gate, PartitionState, RunState};
 use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::journal::{self, Stream};
@@ -200,6 +200,14 @@ async fn append_with(
             }
             Err(Error::Database { source, .. }) if backend::is_unique_violation(&source) => {
                 end(transaction).await?;
+                // A race for the next place is won by somebody; where nobody has won it, another row is in the way.
+                let now = journal::head(database.connection(), run, RUN_STREAM).await?;
+                if now == head {
+                    return Err(Error::Damaged(format!(
+                        "an event of run {run} meets rows that no event speaks of ({})",
+                        backend::describe(&source)
+                    )));
+                }
             }
             Err(error) => {
                 end(transaction).await?;
@@ -253,14 +261,18 @@ async fn project(transaction: &DatabaseTransaction, run: &str, events: &[Event])
         match event {
             Event::PartitionPlanned(partition) => {
                 let state = PartitionState::new(partition.clone());
-                let row = projection::row(run, &state, false, &Head::empty(), (0, 0));
+                let row = projection::row(run, &state, Gate::Open, &Head::empty(), (0, 0));
                 planned.push(row);
             }
-            Event::UndoStarted { units, .. } => {
-                for unit in units {
-                    projection::fence(transaction, run, unit).await?;
-                }
+            Event::UnitStopped { unit, .. } => {
+                let (from, to) = (projection::OPEN, projection::STOPPED);
+                projection::turn(transaction, run, unit, from, to).await?;
             }
+            Event::UnitReopened { unit } => {
+                let (from, to) = (projection::STOPPED, projection::OPEN);
+                projection::turn(transaction, run, unit, from, to).await?;
+            }
+            Event::UndoStarted { .. } => projection::fence(transaction, run).await?,
             _ => {}
         }
     }

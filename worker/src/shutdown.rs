@@ -18,6 +18,11 @@ impl Shutdown {
         self.0.is_cancelled()
     }
 
+    /// Waits until somebody asks.
+    pub async fn requested(&self) {
+        self.0.cancelled().await;
+    }
+
     /// Sleeps, but not past the request.
     pub async fn sleep(&self, duration: std::time::Duration) {
         let _ = tokio::time::timeout(duration, self.0.cancelled()).await;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sea_orm::{DbErr, QueryResult, Value};
 
-use crate::backend::{Database, Dialect, quote};
+use crate::backend::{self, Database, Dialect, quote};
 use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
 use crate::unit::Range;
@@ -111,7 +111,7 @@ impl Source {
         &self.database
     }
 
-    /// All rows of a query.
+    /// All rows of a query, which may take no longer than a reading transaction allows.
     ///
     /// # Errors
     /// The database's.
@@ -121,7 +121,10 @@ impl Source {
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>> {
-        self.database.all(sql, values).await.doing(doing)
+        let read = self.database.begin_read().await.doing(doing)?;
+        let rows = backend::all(&read, sql, values).await.doing(doing)?;
+        read.rollback().await.doing(doing)?;
+        Ok(rows)
     }
 
     /// Cuts a table by one of its text columns into up to `parts` ranges of about as many rows each.

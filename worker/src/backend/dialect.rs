@@ -159,6 +159,16 @@ impl Dialect {
         }
     }
 
+    /// Checks deferred constraints with each statement, until the transaction ends: so that the row is found that breaks
+    /// one. SQLite has no such statement.
+    #[must_use]
+    pub fn check_at_once(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some("SET CONSTRAINTS ALL IMMEDIATE"),
+            Self::Sqlite => None,
+        }
+    }
+
     /// Takes the lock under which a run starts and a schema changes, until the transaction ends.
     ///
     /// # Errors

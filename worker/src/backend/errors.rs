@@ -60,6 +60,9 @@ pub fn describe(error: &DbErr) -> String {
         | DbErr::Exec(RuntimeErr::SqlxError(error))
         | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
             sqlx::Error::Database(database) => match database.code() {
+                Some(code) if postgres::quotes_values(&code) || sqlite::quotes_values(&code) => {
+                    format!("the database refuses a value ({code})")
+                }
                 Some(code) => format!("{} ({code})", database.message()),
                 None => database.message().to_owned(),
             },
@@ -76,7 +79,9 @@ pub(super) fn is_locked(error: &DbErr) -> bool {
     code(error).is_some_and(|code| sqlite::is_locked(&code))
 }
 
-fn code(error: &DbErr) -> Option<String> {
+/// The database's code for an error: `SQLSTATE` on PostgreSQL, the extended result code on SQLite.
+#[must_use]
+pub fn code(error: &DbErr) -> Option<String> {
     let (DbErr::Conn(RuntimeErr::SqlxError(error))
     | DbErr::Exec(RuntimeErr::SqlxError(error))
     | DbErr::Query(RuntimeErr::SqlxError(error))) = error

@@ -17,7 +17,7 @@ use sea_orm::{
 
 pub use self::dialect::Dialect;
 pub use self::errors::{
-    describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
+    code, describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
 };
 use crate::error::{Doing, Result};
 

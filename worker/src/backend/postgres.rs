@@ -122,10 +122,17 @@ pub(super) fn is_transient(code: &str) -> bool {
         || code.starts_with("57P")
 }
 
-/// A data exception (22), a limit of an index or a row (54), a NOT NULL or a CHECK constraint.
+/// A data exception (22), a limit of an index or a row (54), a NOT NULL, a foreign key or a CHECK constraint.
 pub(super) fn refuses_row(code: &str) -> bool {
     code.len() == 5
-        && (code.starts_with("22") || code.starts_with("54") || matches!(code, "23502" | "23514"))
+        && (code.starts_with("22")
+            || code.starts_with("54")
+            || matches!(code, "23502" | "23503" | "23514"))
+}
+
+/// Whether messages of this class quote values of rows: data exceptions, and what triggers raise.
+pub(super) fn quotes_values(code: &str) -> bool {
+    code.len() == 5 && (code.starts_with("22") || code.starts_with("P0"))
 }
 
 pub(super) fn hint(code: &str) -> Option<&'static str> {

@@ -15,7 +15,11 @@ pub(super) const COLUMNS: &str = r#"SELECT "name" FROM pragma_table_info($1) ORD
 pub(super) const REFERENCES: &str = r#"SELECT m."name" || ' ' || f."id" AS "constraint",
         '"' || replace(m."name", '"', '""') || '"' AS "child", f."from" AS "child_column", f."to" AS "parent_column"
     FROM sqlite_master m JOIN pragma_foreign_key_list(m."name") f
-    WHERE m."type" = 'table' AND f."table" = $1 ORDER BY m."name", f."id", f."seq" "#;
+    WHERE m."type" = 'table' AND f."table" = $1 COLLATE NOCASE ORDER BY m."name", f."id", f."seq" "#;
+
+/// How long a statement waits for another process that writes. Short, so that a signal is heard in between; whoever
+/// waits tries again.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
 /// timeout bounds the wait for another process.
@@ -29,7 +33,7 @@ pub(super) fn configure(options: &mut ConnectOptions, url: &str) {
         };
         options
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(30))
+            .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
     });
 }
@@ -84,9 +88,15 @@ pub(super) fn is_locked(code: &str) -> bool {
     primary(code).is_some_and(|code| matches!(code, 5 | 6))
 }
 
-/// Too large (18), a NOT NULL (1299) or a CHECK (275) constraint, a value of the wrong type (20, 3091).
+/// Too large (18), a NOT NULL (1299), a foreign key (787) or a CHECK (275) constraint, a value of the wrong type (20,
+/// 3091).
 pub(super) fn refuses_row(code: &str) -> bool {
-    matches!(code, "18" | "1299" | "275" | "20" | "3091")
+    matches!(code, "18" | "1299" | "787" | "275" | "20" | "3091")
+}
+
+/// What a trigger raises (1811) may quote values of rows.
+pub(super) fn quotes_values(code: &str) -> bool {
+    code == "1811"
 }
 
 pub(super) fn hint(code: &str) -> Option<&'static str> {

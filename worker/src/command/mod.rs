@@ -5,6 +5,7 @@ mod progress;
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,10 +14,20 @@ use self::progress::Progress;
 use worker::backend::{Database, Dialect};
 use worker::core::event::Input;
 use worker::demo::{self, DemoError};
-use worker::engine::{self, Ending, Options};
+use worker::engine::{self, Ending, Opened, Options, Plan};
 use worker::error::{Error, exit};
+use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::{inputs, report, runs, schema, signals, status, time, units, validate};
+
+/// How long the batch in hand may take after somebody asked to stop.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long closing may take.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What an interrupted run says last.
+const SAVED: &str = "interrupted: progress saved; run the same command to go on";
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -32,7 +43,8 @@ struct Outcome {
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<u8> {
     let database = connect(&args).await?;
     let ended = run_on(&database, &args).await;
-    database.close().await;
+    // What cannot be closed is closed by the end of the process.
+    let _ = tokio::time::timeout(CLOSING, database.close()).await;
     ended
 }
 
@@ -42,18 +54,26 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
         let made = make_demo(database).await?;
         options.as_of.get_or_insert(made);
     }
-    let opened_before = prepare(database, args).await?;
-    let plan = Arc::new(units::phase5(opened_before));
-    let worker = runs::worker_id("w");
-    let opened = engine::open(database, &plan, &options, &worker).await?;
-    announce(&opened, args)?;
-
     let shutdown = Shutdown::default();
     let signal = signals::listen(shutdown.clone(), end_at_once)?;
+    tokio::spawn(end_when_overdue(shutdown.clone(), signal.clone()));
+    let worker = runs::worker_id("w");
+    let (plan, opened) = match open(database, args, &options, &worker, &shutdown).await {
+        Err(error) if error.is_transient() && shutdown.is_requested() => {
+            writeln!(anstream::stderr(), "interrupted before anything was begun")?;
+            return Ok(signal.exit_code());
+        }
+        opened => opened?,
+    };
+    announce(&opened, args)?;
+
     let progress = Progress::start(database.clone(), opened.run.clone());
     let ending = engine::work(database, &plan, &opened, &options, &worker, &shutdown).await;
     progress.stop().await;
     let ending = ending?;
+    if ending == Ending::Interrupted {
+        return interrupted(database, args, &opened, &signal).await;
+    }
 
     let run = status::load(database.connection(), &opened.run).await?;
     let validation = match (&ending, args.demo) {
@@ -73,19 +93,7 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
         run,
         validation,
     };
-    let mut out = anstream::stdout();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&outcome)?)?;
-    } else {
-        write!(out, "{}", text(&outcome, &ending))?;
-    }
-    if ending == Ending::Interrupted {
-        writeln!(
-            anstream::stderr(),
-            "interrupted: progress saved; run the same command to go on"
-        )?;
-        return Ok(signal.exit_code());
-    }
+    show(args, &outcome, &ending)?;
     Ok(if has_failed { exit::FAILED } else { exit::DONE })
 }
 
@@ -113,9 +121,83 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
     }
 }
 
+/// Opens a run and the plan for it, patiently: a server may be starting, or another worker be in the way.
+async fn open(
+    database: &Database,
+    args: &RunArgs,
+    options: &Options,
+    worker: &str,
+    shutdown: &Shutdown,
+) -> Result<(Plan, Opened), Error> {
+    let mut retry = Retry::default();
+    loop {
+        match try_open(database, args, options, worker).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => retry.pause(error, shutdown).await?,
+        }
+    }
+}
+
+async fn try_open(
+    database: &Database,
+    args: &RunArgs,
+    options: &Options,
+    worker: &str,
+) -> Result<(Plan, Opened), Error> {
+    let (named, inputs) = prepare(database, args).await?;
+    let plan = Arc::new(units::phase5(inputs));
+    let opened = engine::open(database, &plan, options, worker).await?;
+    // Another worker may have started the run in between, with files of its own.
+    let pinned = &opened.state.started.inputs;
+    if *pinned == engine::inputs(&plan) {
+        return Ok((plan, opened));
+    }
+    inputs::check(&opened.run, pinned, &named)?;
+    Ok((Arc::new(units::phase5(pinned.clone())), opened))
+}
+
 /// A second signal: what was committed stays, what was not is rolled back by the database.
 fn end_at_once(code: u8) {
     std::process::exit(i32::from(code));
+}
+
+/// Whoever asks to stop waits no longer than this for a database that does not answer. It rolls back what was not
+/// committed, so nothing is lost.
+async fn end_when_overdue(shutdown: Shutdown, signal: signals::Asked) {
+    shutdown.requested().await;
+    tokio::time::sleep(PATIENCE).await;
+    let _ = writeln!(anstream::stderr(), "{SAVED}");
+    std::process::exit(i32::from(signal.exit_code()));
+}
+
+/// Says where an interrupted run stands, where the database still tells.
+async fn interrupted(
+    database: &Database,
+    args: &RunArgs,
+    opened: &Opened,
+    signal: &signals::Asked,
+) -> anyhow::Result<u8> {
+    if let Ok(run) = status::load(database.connection(), &opened.run).await {
+        let outcome = Outcome {
+            ending: "interrupted",
+            resumed: opened.resumed,
+            run,
+            validation: None,
+        };
+        show(args, &outcome, &Ending::Interrupted)?;
+    }
+    writeln!(anstream::stderr(), "{SAVED}")?;
+    Ok(signal.exit_code())
+}
+
+fn show(args: &RunArgs, outcome: &Outcome, ending: &Ending) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(outcome)?)?;
+    } else {
+        write!(out, "{}", text(outcome, ending))?;
+    }
+    Ok(())
 }
 
 /// Makes the demo's source, or finds it made; gives the instant that is its present.
@@ -133,8 +215,9 @@ async fn make_demo(database: &Database) -> Result<i64, Error> {
     }
 }
 
-/// Checks source and schema, and gives the files that the run reads: the open run's, or those named for a new one.
-async fn prepare(database: &Database, args: &RunArgs) -> Result<Vec<Input>, Error> {
+/// Checks source and schema, and gives the files that were named, and those that the run reads: the open run's, or
+/// those named for a new one.
+async fn prepare(database: &Database, args: &RunArgs) -> Result<(Vec<Input>, Vec<Input>), Error> {
     let plan = Arc::new(units::phase5(Vec::new()));
     // All that the command line may have wrong, before anything is changed.
     engine::check_units(&plan, &args.units)?;
@@ -150,9 +233,9 @@ async fn prepare(database: &Database, args: &RunArgs) -> Result<Vec<Input>, Erro
     match runs::unfinished(database.connection()).await? {
         Some((run, state)) => {
             inputs::check(&run, &state.started.inputs, &named)?;
-            Ok(state.started.inputs)
+            Ok((named, state.started.inputs))
         }
-        None => Ok(named),
+        None => Ok((named.clone(), named)),
     }
 }
 

@@ -7,6 +7,7 @@ use super::Context;
 use crate::backend::Durability;
 use crate::chain::Head;
 use crate::core::event::{BatchCommitted, Cursor, Event};
+use crate::core::state::Gate;
 use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::journal::{self, Stream};
@@ -157,7 +158,7 @@ pub(super) async fn commit(
     let updated = projection::row(
         &context.run,
         &state,
-        false,
+        Gate::Open,
         &head,
         projection::times(&row, at),
     );
@@ -188,13 +189,14 @@ async fn settle(context: &Context, stream: &str, head: &Head) -> Result<bool> {
         let connection = context.database.connection();
         match journal::at(connection, &context.run, stream, head.seq).await {
             Ok(entry) => return Ok(entry.is_some_and(|entry| entry.hash == head.hash)),
-            Err(error) => retry.pause(error, &context.shutdown).await?,
-        }
-        if context.shutdown.is_requested() {
-            return Err(Error::Transient(format!(
-                "the outcome of the last batch of partition {stream} is unknown, as the connection was lost while it \
-                 was being committed; run the same command to go on: it looks the batch up first"
-            )));
+            Err(error) => {
+                if retry.pause(error, &context.shutdown).await.is_err() {
+                    return Err(Error::Transient(format!(
+                        "the outcome of the last batch of partition {stream} is unknown, as the connection was lost \
+                         while it was being committed; run the same command to go on: it looks the batch up first"
+                    )));
+                }
+            }
         }
     }
 }

@@ -5,18 +5,22 @@ mod batch;
 mod open;
 mod partition;
 mod planning;
+mod schedule;
 mod work;
 
 pub use self::open::{check_units, open};
 pub(crate) use self::partition::allowed;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+
+use self::schedule::Schedule;
 
 use crate::backend::Database;
-use crate::core::event::{Event, RunStarted};
+use crate::core::event::{Event, Input, RunStarted};
 use crate::core::plan::Definition;
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
@@ -54,6 +58,8 @@ pub struct Options {
 pub const DEFAULT_WINDOW_DAYS: u32 = 90;
 /// The error budget where nobody chose one.
 pub const DEFAULT_MAX_BAD: f64 = 0.001;
+/// How long the database may be silent: well beyond the limits that we set to its statements.
+const SILENCE: Duration = Duration::from_secs(180);
 /// Bad rows that are tolerated whatever the share.
 pub const MIN_BAD_ALLOWED: i64 = 10;
 
@@ -89,10 +95,11 @@ struct Context {
     worker: String,
     options: Options,
     shutdown: Shutdown,
-    /// Streams that a worker of this process is at.
-    held: Mutex<HashSet<String>>,
-    /// Streams that failed for good in this process, with the first error of each.
-    failed: Mutex<BTreeMap<String, Error>>,
+    schedule: Schedule,
+    /// The pass at which this process met each unit.
+    passes: Mutex<HashMap<String, i32>>,
+    /// All workers of the process append to one stream, so one after the other.
+    noting: tokio::sync::Mutex<()>,
 }
 
 /// The definitions of a plan's units.
@@ -101,11 +108,20 @@ pub fn definitions(plan: &Plan) -> Vec<Definition> {
     plan.iter().map(|unit| unit.definition().clone()).collect()
 }
 
+/// The files that a plan's units read.
+#[must_use]
+pub fn inputs(plan: &Plan) -> Vec<Input> {
+    plan.iter()
+        .flat_map(|unit| unit.inputs().to_vec())
+        .collect()
+}
+
 /// Works on an open run until the chosen units are complete, the process is asked to stop, or nothing more can be
 /// done.
 ///
 /// # Errors
-/// The first error that the run cannot go on without; [`Error::Failed`]: a unit met too many bad rows.
+/// The first error that the run cannot go on without; [`Error::Failed`]: a unit met too many bad rows;
+/// [`Error::Refused`]: the plan's units read other files than the run began with.
 pub async fn work(
     database: &Database,
     plan: &Plan,
@@ -115,6 +131,13 @@ pub async fn work(
     shutdown: &Shutdown,
 ) -> Result<Ending> {
     let started = opened.state.started.clone();
+    if inputs(plan) != started.inputs {
+        return Err(Error::Refused(format!(
+            "run {} was started with other input files, by another worker at the same moment: run the same command \
+             again",
+            opened.run
+        )));
+    }
     let source = schema::source(database, plan, started.as_of, started.window_days).await?;
     let context = Arc::new(Context {
         database: database.clone(),
@@ -125,8 +148,9 @@ pub async fn work(
         worker: worker.to_owned(),
         options: options.clone(),
         shutdown: shutdown.clone(),
-        held: Mutex::default(),
-        failed: Mutex::default(),
+        schedule: Schedule::new(worker),
+        passes: Mutex::default(),
+        noting: tokio::sync::Mutex::default(),
     });
     let release = env!("CARGO_PKG_VERSION").to_owned();
     let started = Event::WorkerStarted {
@@ -140,7 +164,7 @@ pub async fn work(
         Ok(Ending::Completed) => "the run is complete".to_owned(),
         Ok(Ending::UnitsLeft(_)) => "the chosen units are complete".to_owned(),
         Ok(Ending::Interrupted) => "asked to stop".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => error.without_values(),
     };
     // A courtesy to the reader of the journal: that it could not be stored changes nothing about how the work ended.
     let stopped = Event::WorkerStopped { reason };
@@ -150,11 +174,25 @@ pub async fn work(
     ending
 }
 
+/// Waits for a task of ours, but not for ever: a connection of which the other end is gone without a word never
+/// answers. The task is then left alone with its connection, which is so never used again.
+async fn answered<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    match tokio::time::timeout(SILENCE, task).await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(panic)) => Err(Error::Panicked(panic.to_string())),
+        Err(_) => Err(Error::Transient(format!(
+            "the database has not answered for {} s: the connection is given up",
+            SILENCE.as_secs()
+        ))),
+    }
+}
+
 /// Appends to this worker's own stream.
 async fn note(context: &Context, event: Event) -> Result<()> {
     let mut retry = Retry::default();
     loop {
         let (database, run, worker) = (&context.database, &context.run, &context.worker);
+        let _turn = context.noting.lock().await;
         match runs::append_to_worker(database, run, worker, event.clone()).await {
             Ok(()) => return Ok(()),
             Err(error) => retry.pause(error, &context.shutdown).await?,
@@ -174,20 +212,26 @@ async fn join(context: &Arc<Context>) -> Result<Ending> {
             first_error.get_or_insert(error);
         }
     }
-    if let Some(error) = first_error {
-        return Err(error);
+    // Whoever asked to stop does not care what could not be reached any more; what was committed stays.
+    let is_asked = |error: &Error| error.is_transient() && context.shutdown.is_requested();
+    match first_error {
+        Some(error) if is_asked(&error) => return Ok(Ending::Interrupted),
+        Some(error) => return Err(error),
+        None => {}
     }
-    let (state, _) = runs::load(context.database.connection(), &context.run).await?;
+    let (state, _) = match runs::load(context.database.connection(), &context.run).await {
+        Err(error) if is_asked(&error) => return Ok(Ending::Interrupted),
+        loaded => loaded?,
+    };
     if state.status == RunStatus::Completed {
         return Ok(Ending::Completed);
     }
-    let failed = std::mem::take(&mut *work::lock(&context.failed));
-    if let Some((stream, error)) = failed.into_iter().next() {
-        tracing::error!(stream, "this partition failed; the others went on");
-        return Err(error);
-    }
     if context.shutdown.is_requested() {
         return Ok(Ending::Interrupted);
+    }
+    if let Some((stream, error)) = context.schedule.take_failure() {
+        tracing::error!(stream, "this partition failed; the others went on");
+        return Err(error);
     }
     if let Some((unit, _)) = state
         .units

@@ -1,8 +1,8 @@
 //! Opening a run: starting one, or checking that the open one may go on here and now.
 
-use super::{DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions};
+use super::{DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, inputs};
 use crate::backend::Database;
-use crate::core::event::{Event, Input, RunStarted};
+use crate::core::event::{Event, RunStarted};
 use crate::core::plan::{self, Definition, UnitPin};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
@@ -54,10 +54,7 @@ pub async fn open(
                 destination: definition.destination.clone(),
             });
         }
-        let inputs: Vec<Input> = plan
-            .iter()
-            .flat_map(|unit| unit.inputs().to_vec())
-            .collect();
+        let inputs = inputs(plan);
         let started = |now| RunStarted {
             plan: plan::plan_fingerprint(pins.iter().map(|pin| pin.fingerprint.as_str())),
             units: pins,

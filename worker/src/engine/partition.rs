@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::Context;
 use super::batch::{self, Outcome, Refusals};
+use super::{Context, answered, note};
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
@@ -35,11 +35,12 @@ pub(super) enum Left {
 pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
     let mut limit = context.options.batch_rows;
-    let mut retry = Retry::default();
+    let mut retry = Retry::brief();
     let mut refusals = Refusals::Fail;
+    let mut has_refused = false;
     let mut ahead = read(context, row, cursor.clone(), limit);
     loop {
-        let step = match joined(row, ahead.await) {
+        let step = match joined(row, ahead).await {
             Ok(page) => {
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
                 // In a task of its own, so that nothing ever drops it midway.
@@ -51,16 +52,21 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     page,
                     refusals,
                 );
-                let outcome = joined(row, tokio::spawn(commit).await);
+                let outcome = joined(row, tokio::spawn(commit)).await;
                 (outcome, to, next)
             }
             Err(error) => (Err(error), None, None),
         };
         ahead = match step {
             (Ok(Outcome::Committed { quarantined }), to, next) => {
-                retry = Retry::default();
+                retry = Retry::brief();
                 refusals = Refusals::Fail;
+                has_refused = false;
                 cursor = to;
+                context.schedule.went_well(&row.stream);
+                if limit < context.options.batch_rows {
+                    limit = grow(context, &row.unit, limit).await;
+                }
                 let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
                 match next {
                     Some(next) if is_stopped || context.shutdown.is_requested() => {
@@ -86,11 +92,14 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     finish(next).await;
                 }
                 if error.is_timeout() && limit > 1 {
-                    limit = shrink(context, &row.unit, limit).await?;
+                    limit = shrink(context, &row.unit, limit).await;
                 }
-                if error.refuses_row().is_some() && refusals == Refusals::Fail {
+                let is_refused = error.refuses_row().is_some() && refusals == Refusals::Fail;
+                // A row that the next read may mend (its parent was deleted since) is bad where it is refused again.
+                if is_refused && (has_refused || !error.is_transient()) {
                     refusals = Refusals::SetAside;
                 } else {
+                    has_refused = is_refused;
                     retry.pause(error, &context.shutdown).await?;
                 }
                 if context.shutdown.is_requested() {
@@ -169,29 +178,43 @@ async fn without_present(
 /// A read that is not needed any more still runs to its end: a query that is dropped midway leaves its connection in
 /// an unknown state.
 async fn finish(read: JoinHandle<Result<Page>>) {
-    drop(read.await);
+    drop(answered(read).await);
 }
 
-fn joined<T>(row: &Row, joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    joined.unwrap_or_else(|panic| {
-        Err(Error::Panicked(format!(
+async fn joined<T>(row: &Row, task: JoinHandle<Result<T>>) -> Result<T> {
+    answered(task).await.map_err(|error| match error {
+        Error::Panicked(panic) => Error::Panicked(format!(
             "unit {} panicked in partition {}: {panic}; its batch was rolled back, all committed before stays",
             row.unit, row.stream
-        )))
+        )),
+        error => error,
     })
 }
 
-/// Halves the batch after a timeout, and journals it.
-async fn shrink(context: &Context, unit: &str, from: u32) -> Result<u32> {
-    let to = from / 2;
+/// Halves the batch after a timeout.
+async fn shrink(context: &Context, unit: &str, from: u32) -> u32 {
+    let reason = "a statement ran into its timeout, or waited too long for a lock";
+    resize(context, unit, (from, from / 2), reason).await
+}
+
+/// Doubles the batch after one that went well.
+async fn grow(context: &Context, unit: &str, from: u32) -> u32 {
+    let to = from.saturating_mul(2).min(context.options.batch_rows);
+    resize(context, unit, (from, to), "a smaller batch went well").await
+}
+
+/// Journals a resize. That it could not be journaled does not hold up the work.
+async fn resize(context: &Context, unit: &str, (from, to): (u32, u32), reason: &str) -> u32 {
     let resized = Event::BatchResized {
         unit: unit.to_owned(),
         from,
         to,
-        reason: "a statement ran into its timeout".into(),
+        reason: reason.into(),
     };
-    runs::append_to_worker(&context.database, &context.run, &context.worker, resized).await?;
-    Ok(to)
+    if let Err(error) = note(context, resized).await {
+        tracing::warn!(%error, "a resize of the batch is not in the journal");
+    }
+    to
 }
 
 /// Whether the unit has met too many bad rows; journals the stop where it has.

@@ -2,13 +2,17 @@
 //! which partitions are open.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use super::Context;
 use crate::core::event::{Event, PartitionPlanned, UnitCompleted};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::projection::{self, Row};
 use crate::runs;
+
+/// Passes over a unit's source that one process makes before it says that they do not end.
+const MAX_PASSES: i32 = 20;
 
 /// What a worker does next.
 pub(super) enum Step {
@@ -48,6 +52,7 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
             if unit_state.pass >= 2 && found == 0 {
                 complete_unit(context, name, &partitions).await?;
             } else {
+                check_passes(context, name, unit_state.pass, found)?;
                 plan_pass(context, name, unit_state.pass + 1).await?;
             }
             return Ok(Step::Look);
@@ -70,6 +75,23 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
         return Ok(Step::Look);
     }
     Ok(Step::Finished)
+}
+
+/// Refuses to catch up without end: something removes rows as they are written, or writes them with dates in the past.
+fn check_passes(context: &Context, name: &str, pass: i32, found: i64) -> Result<()> {
+    let mut passes = context
+        .passes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let first = *passes.entry(name.to_owned()).or_insert(pass);
+    if pass - first < MAX_PASSES {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "unit {name} still found {found} rows to write in its pass {pass}: something removes rows of the destination \
+         while they are written, or writes source rows with dates in the past. All that it committed stays; stop \
+         that, then run the same command to go on"
+    )))
 }
 
 /// Plans all partitions of a unit's next pass in one transaction; nothing where another worker did.

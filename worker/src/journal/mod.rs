@@ -140,6 +140,24 @@ pub async fn head(connection: &impl ConnectionTrait, run: &str, stream: &str) ->
     })
 }
 
+/// A stream's last event, whole.
+///
+/// # Errors
+/// The database's.
+pub async fn last(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    stream: &str,
+) -> Result<Option<Entry>> {
+    table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+        .order_by_desc(table::Column::Seq)
+        .one(connection)
+        .await
+        .doing("reading the end of a stream")
+}
+
 /// Up to `limit` events of one stream after `seq`, in their order.
 ///
 /// # Errors

@@ -48,6 +48,10 @@ pub async fn write_isolating(
     rows: &[Row],
 ) -> Result<(Vec<Written>, Vec<(Row, String)>)> {
     let doing = || format!("writing to {}", destination.table);
+    if let Some(sql) = Dialect::of(transaction).check_at_once() {
+        let sql = backend::statement(transaction, sql, []);
+        transaction.execute_raw(sql).await.doing(doing())?;
+    }
     let mut written = Vec::new();
     let mut refused = Vec::new();
     let mut halves = vec![rows];

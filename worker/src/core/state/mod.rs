@@ -26,7 +26,7 @@ mod run;
 mod tests;
 
 pub use self::partition::PartitionState;
-pub use self::run::{RunState, RunStatus, UnitState, UnitStatus};
+pub use self::run::{Gate, RunState, RunStatus, UnitState, UnitStatus};
 
 /// An event that the state does not allow: a bug, or a journal that somebody changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

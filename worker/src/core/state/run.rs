@@ -69,6 +69,17 @@ impl UnitStatus {
     }
 }
 
+/// Whether a partition may take batches, as far as its run and unit are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// It may.
+    Open,
+    /// Not until its unit is reopened.
+    Stopped,
+    /// Never again: a rollback has begun.
+    Fenced,
+}
+
 /// A unit within its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitState {
@@ -257,14 +268,25 @@ impl RunState {
             .all(|state| state.status == UnitStatus::Completed)
     }
 
-    /// Whether a rollback of the unit has begun, finished or not.
+    /// Whether partitions of the unit may take batches. A rollback of one unit fences all of them: the run is over, and
+    /// another may start.
     #[must_use]
-    pub fn is_fenced(&self, unit: &str) -> bool {
-        self.undoing.iter().any(|name| name == unit)
-            || self
-                .units
-                .get(unit)
-                .is_some_and(|state| state.status == UnitStatus::Undone)
+    pub fn gate(&self, unit: &str) -> Gate {
+        let status = self.units.get(unit).map(|state| state.status);
+        match (self.status, status) {
+            (RunStatus::Running, Some(UnitStatus::Stopped)) => Gate::Stopped,
+            (RunStatus::Running | RunStatus::Completed, _) => Gate::Open,
+            (RunStatus::Undoing | RunStatus::PartlyRolledBack | RunStatus::RolledBack, _) => {
+                Gate::Fenced
+            }
+        }
+    }
+
+    /// Whether the unit's rows are taken back: an undo of it is finished.
+    #[must_use]
+    pub fn is_undone(&self, unit: &str) -> bool {
+        let unit = self.units.get(unit);
+        unit.is_some_and(|state| state.status == UnitStatus::Undone)
     }
 
     fn plan(&mut self, event: &Event, planned: &PartitionPlanned) -> Result<(), Illegal> {

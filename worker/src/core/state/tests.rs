@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{PartitionState, RunState, RunStatus, UnitStatus};
+use super::{Gate, PartitionState, RunState, RunStatus};
 use crate::core::event::{
     BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted, UnitCompleted,
 };
@@ -149,16 +149,19 @@ fn illegal_events_are_refused() {
 }
 
 #[test]
-fn an_undo_fences_its_units_alone() {
+fn an_undo_fences_the_whole_run() {
     let mut state = run();
     state.apply(&planned("first", 1, 0)).expect("legal");
     state.apply(&undo_started(&["first"])).expect("legal");
-    assert!(state.is_fenced("first"));
-    assert!(!state.is_fenced("second"));
+    assert_eq!(state.gate("first"), Gate::Fenced);
+    assert_eq!(state.gate("second"), Gate::Fenced);
+    assert!(!state.is_undone("first"));
     assert!(state.apply(&planned("first", 1, 1)).is_err());
     state.apply(&undo_completed(&["first"])).expect("legal");
-    assert_eq!(state.units["first"].status, UnitStatus::Undone);
+    assert!(state.is_undone("first"));
+    assert!(!state.is_undone("second"));
     assert_eq!(state.status, RunStatus::RolledBack);
+    assert_eq!(state.gate("second"), Gate::Fenced);
 }
 
 /// A batch as a worker would commit it, from numbers.

@@ -2,14 +2,17 @@
 //! written, batch by batch, each undone together with the event that says so. Works from what the run pinned, so it
 //! needs no unit, and no plan that still knows them.
 
-use sea_orm::ConnectionTrait;
+mod preview;
+
+pub use self::preview::{check_unblocked, kept, preview, units};
+
 use serde::Serialize;
 
 use crate::backend::{Database, Durability, Reference};
 use crate::chain::Head;
-use crate::core::event::{BatchUndone, Event, Kept};
+use crate::core::event::{BatchUndone, Event};
 use crate::core::plan::{UnitPin, Write};
-use crate::core::state::{RunState, RunStatus, UnitStatus};
+use crate::core::state::{Gate, RunState, RunStatus};
 use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::journal::{self, Stream};
@@ -46,130 +49,6 @@ pub enum Ending {
     Interrupted,
 }
 
-/// The units that an undo of this run concerns, in the order in which they are undone: the reverse of the plan's.
-///
-/// # Errors
-/// [`Error::Usage`]: an unknown unit. [`Error::Refused`]: an undo of other units is under way.
-pub fn units(run: &str, state: &RunState, named: &[String]) -> Result<Vec<String>> {
-    if let Some(unknown) = named.iter().find(|name| !state.units.contains_key(*name)) {
-        let pins = state.started.units.iter();
-        let names: Vec<_> = pins.map(|pin| pin.name.as_str()).collect();
-        return Err(Error::Usage(format!(
-            "run {run} has no unit {unknown}; its units are {}",
-            names.join(", ")
-        )));
-    }
-    if state.status == RunStatus::Undoing {
-        let is_same = named.is_empty()
-            || (named.len() == state.undoing.len()
-                && named.iter().all(|name| state.undoing.contains(name)));
-        return match is_same {
-            true => Ok(state.undoing.clone()),
-            false => Err(Error::Refused(format!(
-                "run {run} is being rolled back already, units {}: finish that first, with the same units or none \
-                 named",
-                state.undoing.join(", ")
-            ))),
-        };
-    }
-    let is_due = |name: &str| {
-        let status = state.units.get(name).map(|unit| unit.status);
-        !matches!(
-            status,
-            None | Some(UnitStatus::Undone | UnitStatus::Pending)
-        ) && (named.is_empty() || named.iter().any(|chosen| chosen == name))
-    };
-    let pins = state.started.units.iter().rev();
-    Ok(pins
-        .map(|pin| pin.name.clone())
-        .filter(|name| is_due(name))
-        .collect())
-}
-
-/// Refuses an undo while another run is unfinished, which would write again what the undo removes; and of a unit into
-/// which a newer run has written: the same row has the same key and digest in both, so it would be taken for ours.
-///
-/// # Errors
-/// [`Error::Refused`], naming the other run.
-pub async fn check_unblocked(database: &Database, run: &str, units: &[String]) -> Result<()> {
-    let connection = database.connection();
-    let runs = journal::runs(connection).await?;
-    for newer in runs.iter().skip_while(|other| *other != run).skip(1) {
-        let (state, _) = runs::load(connection, newer).await?;
-        let partitions = projection::load(connection, newer).await?;
-        let mut standing = partitions
-            .iter()
-            .filter(|row| row.written > 0 && units.contains(&row.unit))
-            .filter(|row| {
-                state
-                    .units
-                    .get(&row.unit)
-                    .is_some_and(|unit| unit.status != UnitStatus::Undone)
-            });
-        if let Some(row) = standing.next() {
-            return Err(Error::Refused(format!(
-                "the newer run {newer} has written into {} as well: roll that one back first, `cli rollback --run \
-                 {newer}`",
-                row.unit
-            )));
-        }
-    }
-    match runs::unfinished(database.connection()).await? {
-        Some((other, state)) if other != run => Err(runs::blocked(&other, &state)),
-        _ => Ok(()),
-    }
-}
-
-/// What an undo of these units would do now; changes nothing. Gives at most `examples` of the rows that would be kept.
-///
-/// # Errors
-/// The database's; provenance that was changed.
-pub async fn preview(
-    database: &Database,
-    run: &str,
-    state: &RunState,
-    units: &[String],
-    examples: usize,
-) -> Result<(Vec<UnitUndo>, Vec<(String, Kept)>)> {
-    let mut previews = Vec::new();
-    let mut kept = Vec::new();
-    let partitions = projection::load(database.connection(), run).await?;
-    for name in units {
-        let pin = pin(state, name)?;
-        let references = references(database, pin).await?;
-        let mut preview = UnitUndo {
-            unit: name.clone(),
-            table: pin.destination.table.clone(),
-            ..UnitUndo::default()
-        };
-        for row in partitions.iter().filter(|row| row.unit == *name) {
-            preview.removed += row.removed;
-            preview.kept += row.kept;
-            preview.gone += row.gone;
-            let mut below = row.undone_to;
-            loop {
-                let transaction = database.begin_read().await.doing("reading provenance")?;
-                let batch = newest_batch(&transaction, run, &row.stream, below).await?;
-                let Some((seq, written)) = batch else {
-                    transaction.rollback().await.doing("reading provenance")?;
-                    break;
-                };
-                let found = examine(&transaction, pin, &references, &written, Lock::None).await?;
-                transaction.rollback().await.doing("reading provenance")?;
-                preview.removed += count(found.ours.len());
-                preview.kept += count(found.kept.len());
-                preview.gone += found.gone;
-                let room = examples.saturating_sub(kept.len());
-                let some = found.kept.into_iter().take(room);
-                kept.extend(some.map(|row| (name.clone(), row)));
-                below = Some(seq);
-            }
-        }
-        previews.push(preview);
-    }
-    Ok((previews, kept))
-}
-
 /// Undoes units of a run, or goes on with an undo that was interrupted. `progress` is told of each batch: rows removed
 /// and rows kept.
 ///
@@ -186,13 +65,14 @@ pub async fn undo(
 ) -> Result<Ending> {
     journal::check_format(database.connection()).await?;
     let (state, _) = runs::load(database.connection(), run).await?;
-    let units = units(run, &state, named)?;
+    check_unblocked(database, run, &units(run, &state, named)?).await?;
+    projection::reconcile(database, run, &state).await?;
+    let state = start(database, run, named, reason, worker, shutdown).await?;
+    // What the journal says is being undone, whoever began it.
+    let units = state.undoing.clone();
     if units.is_empty() {
         return Ok(Ending::Nothing);
     }
-    check_unblocked(database, run, &units).await?;
-    projection::reconcile(database, run, &state).await?;
-    let state = start(database, run, &units, reason, worker, shutdown).await?;
     for name in &units {
         let pin = pin(&state, name)?;
         let references = references(database, pin).await?;
@@ -216,6 +96,7 @@ pub async fn undo(
         }
     }
     let totals = totals(database, run, &state, &units).await?;
+    check_accounted(database, run, &units).await?;
     let completed = Event::UndoCompleted {
         units: units.clone(),
         removed: totals.iter().map(|unit| unit.removed).sum(),
@@ -230,49 +111,25 @@ pub async fn undo(
     Ok(Ending::Completed(totals))
 }
 
-/// Rows that undos of this run left alone, in the order in which they were met, with their units.
-///
-/// # Errors
-/// The database's.
-pub async fn kept(connection: &impl ConnectionTrait, run: &str) -> Result<Vec<(String, Kept)>> {
-    let mut kept = Vec::new();
-    let mut filter = journal::Filter {
-        run: Some(run.to_owned()),
-        kind: Some("BatchUndone".into()),
-        ..journal::Filter::default()
-    };
-    loop {
-        let entries = journal::select(connection, &filter, 1_000, false).await?;
-        let Some(last) = entries.last() else {
-            return Ok(kept);
-        };
-        filter.after = Some(last.position);
-        for entry in &entries {
-            if let Event::BatchUndone(undone) = journal::event(entry)? {
-                let unit = undone.unit;
-                kept.extend(undone.kept.into_iter().map(|row| (unit.clone(), row)));
-            }
-        }
-    }
-}
-
-/// Journals the undo and fences its units; nothing where it has started before.
+/// Journals the undo and fences the run; nothing where it has started before.
 async fn start(
     database: &Database,
     run: &str,
-    units: &[String],
+    named: &[String],
     reason: &str,
     worker: &str,
     shutdown: &Shutdown,
 ) -> Result<RunState> {
     let mut retry = Retry::default();
     loop {
+        // Decided on the state under the lock: another rollback may have begun, or a worker planned another unit.
         let started = runs::append_exclusively(database, run, worker, |state| {
-            if state.status == RunStatus::Undoing {
+            let due = units(run, state, named)?;
+            if state.status == RunStatus::Undoing || due.is_empty() {
                 return Ok(None);
             }
             Ok(Some(vec![Event::UndoStarted {
-                units: units.to_vec(),
+                units: due,
                 reason: reason.to_owned(),
             }]))
         });
@@ -357,7 +214,7 @@ async fn undo_batch(
     let updated = projection::row(
         run,
         &state,
-        true,
+        Gate::Fenced,
         &chained.head,
         projection::times(&row, at),
     );
@@ -368,6 +225,22 @@ async fn undo_batch(
     transaction.commit().await.doing(doing)?;
     point("committed");
     Ok(Some((removed, kept)))
+}
+
+/// Refuses to call an undo complete where batches were written of which the provenance is not there any more.
+async fn check_accounted(database: &Database, run: &str, units: &[String]) -> Result<()> {
+    let partitions = projection::load(database.connection(), run).await?;
+    let mut concerned = partitions.iter().filter(|row| units.contains(&row.unit));
+    match concerned.find(|row| row.removed + row.kept + row.gone != row.written) {
+        None => Ok(()),
+        Some(row) => Err(Error::Damaged(format!(
+            "partition {} of run {run} wrote {} rows, and the provenance of only {} was found; these are undone, the \
+             others stand",
+            row.stream,
+            row.written,
+            row.removed + row.kept + row.gone
+        ))),
+    }
 }
 
 fn pin<'a>(state: &'a RunState, name: &str) -> Result<&'a UnitPin> {

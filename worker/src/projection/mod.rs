@@ -1,5 +1,8 @@
-//! The partitions' projection: a cache of what their streams say, kept in the same transaction, checked against the
-//! journal before it is trusted, and rebuilt from it where it lags.
+//! The partitions' projection: a cache of what their streams say, kept in the same transaction.
+
+mod reconcile;
+
+pub use self::reconcile::{rebuild, reconcile};
 
 use entity::backstitch_partition as table;
 use sea_orm::sea_query::{LockBehavior, LockType};
@@ -8,12 +11,10 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::backend::{Database, Durability};
 use crate::chain::Head;
-use crate::core::event::{Cursor, Event, PartitionPlanned};
-use crate::core::state::{PartitionState, RunState};
+use crate::core::event::{Cursor, PartitionPlanned};
+use crate::core::state::{Gate, PartitionState};
 use crate::error::{Doing, Error, Result};
-use crate::journal;
 
 /// A partition's row.
 pub type Row = table::Model;
@@ -22,6 +23,8 @@ pub type Row = table::Model;
 pub const OPEN: &str = "open";
 /// The range is exhausted.
 pub const DONE: &str = "done";
+/// The unit is over its error budget.
+pub const STOPPED: &str = "stopped";
 /// An undo has begun.
 pub const FENCED: &str = "fenced";
 
@@ -47,7 +50,7 @@ pub fn state(row: &Row) -> Result<PartitionState> {
             upper: row.upper.clone(),
             estimate: row.estimate,
         },
-        // A fenced partition takes no batch either, so whether it was done no longer matters.
+        // One that is stopped or fenced takes no batch either, so whether it was done no longer matters.
         done: row.status != OPEN,
         cursor,
         pending_bad: 0,
@@ -63,20 +66,26 @@ pub fn state(row: &Row) -> Result<PartitionState> {
     })
 }
 
+/// The status of a partition.
+#[must_use]
+pub fn status(gate: Gate, done: bool) -> &'static str {
+    match (gate, done) {
+        (Gate::Fenced, _) => FENCED,
+        (Gate::Open | Gate::Stopped, true) => DONE,
+        (Gate::Stopped, false) => STOPPED,
+        (Gate::Open, false) => OPEN,
+    }
+}
+
 /// The row that stands for a state.
 #[must_use]
 pub fn row(
     run: &str,
     state: &PartitionState,
-    fenced: bool,
+    gate: Gate,
     head: &Head,
     (first_at, last_at): (i64, i64),
 ) -> Row {
-    let status = match (fenced, state.done) {
-        (true, _) => FENCED,
-        (false, true) => DONE,
-        (false, false) => OPEN,
-    };
     Row {
         run: run.into(),
         stream: state.planned.stream(),
@@ -87,7 +96,7 @@ pub fn row(
         lower: state.planned.lower.clone(),
         upper: state.planned.upper.clone(),
         estimate: state.planned.estimate,
-        status: status.into(),
+        status: status(gate, state.done).into(),
         cursor: state
             .cursor
             .as_ref()
@@ -205,23 +214,46 @@ pub async fn update(connection: &impl ConnectionTrait, row: Row) -> Result<()> {
     Ok(())
 }
 
-/// Bars every partition of a unit from further batches; waits for the ones that are being committed.
+/// Fences every partition of a run; waits for the batches that are being committed.
 ///
 /// # Errors
 /// The database's.
-pub async fn fence(connection: &impl ConnectionTrait, run: &str, unit: &str) -> Result<()> {
-    let fenced = table::ActiveModel {
-        status: Set(FENCED.into()),
+pub async fn fence(connection: &impl ConnectionTrait, run: &str) -> Result<()> {
+    let fenced = change_status(run, FENCED);
+    let fenced = fenced.exec(connection).await;
+    fenced.doing("fencing a run's partitions")?;
+    Ok(())
+}
+
+/// Stops the open partitions of a unit, or opens the stopped ones again; waits for the batches that are being
+/// committed.
+///
+/// # Errors
+/// The database's.
+pub async fn turn(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    unit: &str,
+    from: &str,
+    to: &str,
+) -> Result<()> {
+    change_status(run, to)
+        .filter(table::Column::Unit.eq(unit))
+        .filter(table::Column::Status.eq(from))
+        .exec(connection)
+        .await
+        .doing("changing the status of a unit's partitions")?;
+    Ok(())
+}
+
+fn change_status(run: &str, to: &str) -> sea_orm::UpdateMany<table::Entity> {
+    let changed = table::ActiveModel {
+        status: Set(to.into()),
         ..Default::default()
     };
     table::Entity::update_many()
-        .set(fenced)
+        .set(changed)
         .filter(table::Column::Run.eq(run))
-        .filter(table::Column::Unit.eq(unit))
-        .exec(connection)
-        .await
-        .doing("fencing a unit's partitions")?;
-    Ok(())
 }
 
 /// One partition's row.
@@ -255,116 +287,6 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Vec<Ro
         .all(connection)
         .await
         .doing("reading the partitions")
-}
-
-/// Checks a run's projection against its journal and rebuilds what lags or is missing.
-///
-/// # Errors
-/// [`Error::Damaged`]: the projection is ahead of the journal, so events are missing.
-pub async fn reconcile(database: &Database, run: &str, state: &RunState) -> Result<()> {
-    let connection = database.connection();
-    let rows = load(connection, run).await?;
-    for planned in state.partitions.values() {
-        let stream = planned.stream();
-        let row = rows.iter().find(|row| row.stream == stream);
-        if !is_current(connection, row, run, planned).await? {
-            mend(database, run, planned, state.is_fenced(&planned.unit)).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a row is where its stream's last event leaves it.
-async fn is_current(
-    connection: &impl ConnectionTrait,
-    row: Option<&Row>,
-    run: &str,
-    planned: &PartitionPlanned,
-) -> Result<bool> {
-    let stream = planned.stream();
-    let head = journal::head(connection, run, &stream).await?;
-    let Some(row) = row.filter(|row| (row.seq, &row.head) == (head.seq, &head.hash)) else {
-        return Ok(false);
-    };
-    let state = state(row)?;
-    if state.planned != *planned {
-        return Ok(false);
-    }
-    let last = journal::at(connection, run, &stream, head.seq).await?;
-    Ok(match last.as_ref().map(journal::event).transpose()? {
-        None => state.cursor.is_none() && row.status != DONE,
-        Some(Event::BatchCommitted(batch)) => {
-            let is_done = row.status == DONE;
-            state.cursor == batch.to && (row.status == FENCED || is_done == batch.last)
-        }
-        Some(_) => true,
-    })
-}
-
-/// Looks at one partition again under its lock, as a worker may have been between its row and its events, and rebuilds
-/// its row where that is not what its stream says.
-async fn mend(
-    database: &Database,
-    run: &str,
-    planned: &PartitionPlanned,
-    fenced: bool,
-) -> Result<()> {
-    let stream = planned.stream();
-    let doing = "rebuilding a partition's projection";
-    let transaction = database.begin(Durability::Synced).await.doing(doing)?;
-    let row = lock(&transaction, run, &stream).await?;
-    let rebuilt = rebuild(&transaction, run, planned, fenced).await?;
-    match row {
-        Some(row) if row == rebuilt => {}
-        Some(row) if row.seq > rebuilt.seq => {
-            return Err(Error::Damaged(format!(
-                "partition {stream} has seen event {}, and its stream ends at {}",
-                row.seq, rebuilt.seq
-            )));
-        }
-        stale => {
-            tracing::warn!(
-                run,
-                stream,
-                "a partition's projection was not what its journal says, and was rebuilt"
-            );
-            match stale {
-                Some(_) => update(&transaction, rebuilt).await?,
-                None => insert(&transaction, vec![rebuilt]).await?,
-            }
-        }
-    }
-    transaction.commit().await.doing(doing)
-}
-
-/// A partition's row, from its stream alone.
-///
-/// # Errors
-/// [`Error::Illegal`], [`Error::Damaged`]: the stream does not fold.
-pub async fn rebuild(
-    connection: &impl ConnectionTrait,
-    run: &str,
-    planned: &PartitionPlanned,
-    fenced: bool,
-) -> Result<Row> {
-    let mut state = PartitionState::new(planned.clone());
-    let mut head = Head::empty();
-    let mut times = (0, 0);
-    let stream = planned.stream();
-    loop {
-        let entries = journal::stream_after(connection, run, &stream, head.seq, 1_000).await?;
-        for entry in &entries {
-            state.apply(&journal::event(entry)?)?;
-            head = Head {
-                seq: entry.seq,
-                hash: entry.hash.clone(),
-            };
-            times = (if times.0 == 0 { entry.at } else { times.0 }, entry.at);
-        }
-        if entries.len() < 1_000 {
-            return Ok(row(run, &state, fenced, &head, times));
-        }
-    }
 }
 
 /// Source rows read and bad rows of one unit's partitions. A catch-up pass reads all rows again, so of it only what
