@@ -38,9 +38,17 @@ pub fn cli(database: &Database) -> Result<Invocation> {
     program("cli", &database.url)
 }
 
+/// Prepares either program in its build with crash points.
+pub fn with_crash_points(name: &str, database: &Database) -> Result<Invocation> {
+    prepare(name, binary(&format!("fault/{name}"))?, &database.url)
+}
+
 /// Prepares either program for an address, which it gets through the environment.
 pub fn program(name: &str, url: &str) -> Result<Invocation> {
-    let path = binary(name)?;
+    prepare(name, binary(name)?, url)
+}
+
+fn prepare(name: &str, path: PathBuf, url: &str) -> Result<Invocation> {
     let folder = scratch::folder("cwd")?;
     let mut command = Command::new(path);
     command
@@ -69,7 +77,7 @@ fn binary(name: &str) -> Result<PathBuf> {
         .join(name);
     ensure!(
         path.is_file(),
-        "{} is not built: run `cargo build --workspace --bins` first, or tests/run, which does",
+        "{} is not built: tests/run does it, or `tests/run --build` alone",
         path.display()
     );
     Ok(path)
@@ -88,6 +96,13 @@ impl Invocation {
             self.shown.push_str(&argument.as_ref().to_string_lossy());
             self.command.arg(argument);
         }
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 

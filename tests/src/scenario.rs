@@ -62,7 +62,13 @@ impl Scenario {
 
     /// The same without the permission to apply a pending schema.
     pub fn run_without_migrating(&self) -> Result<Invocation> {
-        let mut invocation = process::worker(&self.database)?.args([
+        Ok(self.arguments(process::worker(&self.database)?))
+    }
+
+    /// What the worker, in whatever build, is told to migrate it.
+    #[must_use]
+    pub fn arguments(&self, worker: Invocation) -> Invocation {
+        let mut invocation = worker.args([
             "run",
             "--as-of",
             &self.profile.as_of.rfc3339(),
@@ -74,7 +80,7 @@ impl Scenario {
         for log in &self.logs {
             invocation = invocation.args(["--agent-logs".as_ref(), log.as_os_str()]);
         }
-        Ok(invocation)
+        invocation
     }
 
     /// A command of the cli on its database.

@@ -26,17 +26,20 @@ mod armed {
     static ARMED: OnceLock<Armed> = OnceLock::new();
 
     struct Armed {
-        /// The point at which the process dies.
-        strike: Option<String>,
+        /// The points at which the process dies: at whichever it passes first.
+        strike: HashSet<String>,
         /// Where to write each point as it is passed for the first time.
         trace: Option<Mutex<(File, HashSet<String>)>>,
     }
 
-    /// Arms the process: it dies at the point named `strike`, and writes the points that it passes to the file `trace`.
+    /// Arms the process: it dies at the first point that is a line of the file `strike`, and writes the points that it
+    /// passes to the file `trace`.
     ///
     /// # Errors
-    /// The file cannot be made.
-    pub fn arm(strike: Option<String>, trace: Option<&str>) -> std::io::Result<()> {
+    /// A file cannot be read or made.
+    pub fn arm(strike: Option<&str>, trace: Option<&str>) -> std::io::Result<()> {
+        let strike = strike.map_or(Ok(String::new()), std::fs::read_to_string)?;
+        let strike = strike.lines().map(ToOwned::to_owned).collect();
         let trace = match trace {
             Some(path) => Some(Mutex::new((File::create(path)?, HashSet::new()))),
             None => None,
@@ -60,7 +63,7 @@ mod armed {
                 let _ = writeln!(file, "{name}");
             }
         }
-        if armed.strike.as_ref() == Some(&name) {
+        if armed.strike.contains(&name) {
             let _ = kill_process(getpid(), Signal::KILL);
             // The signal may take a moment; nothing more is done until it comes.
             loop {

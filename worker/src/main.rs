@@ -15,10 +15,10 @@ use worker::error::exit;
 async fn main() -> ExitCode {
     #[cfg(feature = "fault")]
     worker::fault::arm(
-        std::env::var("BACKSTITCH_FAULT").ok(),
+        std::env::var("BACKSTITCH_FAULT").ok().as_deref(),
         std::env::var("BACKSTITCH_FAULT_TRACE").ok().as_deref(),
     )
-    .expect("a file for the trace");
+    .expect("files for the crash points");
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
     // It logs parameters of the URL that it does not know, with their values.

@@ -24,6 +24,7 @@ macro_rules! on_both {
 mod bad_input;
 mod budget;
 mod concurrent;
+mod crash_points;
 mod harness;
 mod kill;
 mod late;

@@ -75,8 +75,11 @@ impl Schedule {
                 !standing.held && standing.until.is_none_or(|until| until <= now)
             })
         };
-        let start = self.start % open.len();
-        open.rotate_left(start);
+        // Units in the plan's order; within a unit, each process begins at a place of its own.
+        for unit in open.chunk_by_mut(|one, next| one.unit == next.unit) {
+            let start = self.start % unit.len();
+            unit.rotate_left(start);
+        }
         match open.into_iter().find(is_free) {
             Some(row) => {
                 streams.entry(row.stream.clone()).or_default().held = true;

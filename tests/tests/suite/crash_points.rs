@@ -1,0 +1,232 @@
+//! A crash between any two statements: of schema changes, planning, a batch, a resume and an undo, of every unit, at
+//! its first, a middle and its last batch, and again while the crash before is being recovered from.
+//!
+//! The points are not listed here. An undisturbed run tells which it passes, so that a new unit is covered by itself.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail, ensure};
+use tests::application;
+use tests::database::Backend;
+use tests::dump::Dump;
+use tests::generate::Profile;
+use tests::process::{Invocation, with_crash_points};
+use tests::scenario::Scenario;
+use tests::{journal, scratch};
+
+on_both!(crashed_runs, crashed_rollbacks);
+
+/// One partition a section and small batches, so that each has a first, a middle and a last one.
+const SMALL: [&str; 6] = [
+    "--partitions",
+    "1",
+    "--workers",
+    "1",
+    "--batch-rows",
+    BATCH_ROWS,
+];
+const BATCH_ROWS: &str = "35";
+
+const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "crashed on purpose"];
+
+/// A point may lie behind one that ends the run; more databases than this mean that it is never reached.
+const MOST_DATABASES: usize = 4;
+
+/// What a batch passes between its statements. That a unit's first, middle and last batch pass all of them is checked.
+const STEPS: [&str; 6] = [
+    "claimed",
+    "written",
+    "provenance stored",
+    "cursor moved",
+    "event appended",
+    "committed",
+];
+
+fn profile(backend: Backend) -> Profile {
+    Profile {
+        campaigns: 110,
+        tasks: 3,
+        agent_tasks: 120,
+        feedback: 120,
+        log_lines: 120,
+        deals: 30,
+        snapshots: 110,
+        window_days: 2,
+        bad: 0.02,
+        large: false,
+        without: Vec::new(),
+        ..Profile::odd(backend, 401)
+    }
+}
+
+async fn crashed_runs(backend: Backend) -> Result<()> {
+    let profile = profile(backend);
+    let reference = Scenario::load(&profile).await?;
+    let mut points = Points::traced(run(&reference)?).await?;
+    let expected = reference.state().await?;
+    let aside = journal::quarantined(&reference.database).await?;
+    for unit in units(&reference).await? {
+        for place in ["first", "middle", "last"] {
+            for step in STEPS {
+                let has = |point: &String| {
+                    point.starts_with(&format!("batch {unit} 1."))
+                        && point.ends_with(&format!(" {place}: {step}"))
+                };
+                ensure!(
+                    points.left.iter().any(has),
+                    "no {place} batch of {unit} passed the point {step:?}: the source is too small, or the point is gone"
+                );
+            }
+        }
+    }
+    // The undisturbed run had nothing to resume.
+    points.left.insert("resume: reconciled".to_owned());
+
+    for _ in 0..MOST_DATABASES {
+        let victim = Scenario::load(&profile).await?;
+        while points.crash_next(|| run(&victim)).await? {
+            if points.struck % 8 == 0 && journal::exists(&victim.database).await? {
+                victim.verify_journal().await?;
+            }
+        }
+        victim.expect_state(&expected).await?;
+        ensure!(
+            journal::quarantined(&victim.database).await? == aside,
+            "other rows were set aside"
+        );
+        victim.verify_journal().await?;
+        if points.left.is_empty() {
+            return points.check(150);
+        }
+    }
+    bail!("these points were never reached again: {:?}", points.left)
+}
+
+async fn crashed_rollbacks(backend: Backend) -> Result<()> {
+    let profile = profile(backend);
+    let (reference, _) = migrated(&profile).await?;
+    let mut points = Points::traced(rollback(&reference)?).await?;
+    for unit in units(&reference).await? {
+        let has = |point: &String| point.starts_with(&format!("undo {unit} "));
+        ensure!(points.left.iter().any(has), "nothing of {unit} was undone");
+    }
+    for _ in 0..MOST_DATABASES {
+        let (victim, before) = migrated(&profile).await?;
+        while points.crash_next(|| rollback(&victim)).await? {
+            if points.struck % 8 == 0 {
+                victim.verify_journal().await?;
+            }
+        }
+        victim.expect_state(&before).await?;
+        victim.verify_journal().await?;
+        if points.left.is_empty() {
+            return points.check(60);
+        }
+    }
+    bail!("these points were never reached again: {:?}", points.left)
+}
+
+/// A database that is migrated, with rows of the application beside ours, and its state without ours.
+async fn migrated(profile: &Profile) -> Result<(Scenario, Dump)> {
+    let scenario = Scenario::load(profile).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    application::write_rows(&scenario.database, "!app", profile.as_of).await?;
+    let before = scenario.state().await?;
+    scenario.run()?.args(SMALL).expect(0).await?;
+    Ok((scenario, before))
+}
+
+fn run(scenario: &Scenario) -> Result<Invocation> {
+    let worker = with_crash_points("worker", &scenario.database)?;
+    Ok(scenario.arguments(worker).args(SMALL).args(["--migrate"]))
+}
+
+fn rollback(scenario: &Scenario) -> Result<Invocation> {
+    Ok(with_crash_points("cli", &scenario.database)?.args(ROLLBACK))
+}
+
+/// The names of all units, as the run pinned them.
+async fn units(scenario: &Scenario) -> Result<BTreeSet<String>> {
+    let names = scenario
+        .database
+        .texts("SELECT DISTINCT unit FROM backstitch_journal WHERE kind = 'UnitCompleted'")
+        .await?;
+    Ok(names.into_iter().collect())
+}
+
+/// The points at which a crash is still to be tried.
+struct Points {
+    left: BTreeSet<String>,
+    struck: usize,
+}
+
+impl Points {
+    /// Runs to the end, and learns which points that passes.
+    async fn traced(invocation: Invocation) -> Result<Self> {
+        let trace = scratch::folder("trace")?.join("points");
+        invocation
+            .env("BACKSTITCH_FAULT_TRACE", &trace)
+            .expect(0)
+            .await?;
+        Ok(Self {
+            left: lines(&trace)?.into_iter().collect(),
+            struck: 0,
+        })
+    }
+
+    /// Crashes at the first point that is passed of those that are left; and, as what a crash took back is done again,
+    /// there once more. False: the command came to its end, and what is left lies behind.
+    async fn crash_next(&mut self, command: impl Fn() -> Result<Invocation>) -> Result<bool> {
+        let Some(point) = crash(&command, &self.left).await? else {
+            return Ok(false);
+        };
+        self.left.remove(&point);
+        self.struck += 1;
+        if !point.ends_with("committed") && !point.ends_with("reconciled") {
+            let again = crash(&command, &BTreeSet::from([point.clone()])).await?;
+            ensure!(
+                again.is_some(),
+                "what {point:?} belongs to was not done again"
+            );
+            self.struck += 1;
+        }
+        Ok(true)
+    }
+
+    /// Crashes that never struck prove nothing.
+    fn check(&self, least: usize) -> Result<()> {
+        ensure!(
+            self.struck >= least,
+            "only {} crashes struck, of at least {least}",
+            self.struck
+        );
+        Ok(())
+    }
+}
+
+/// Runs a command that dies at whichever of these points it passes first; gives that point, or none where it came to
+/// its end.
+async fn crash(
+    command: impl Fn() -> Result<Invocation>,
+    points: &BTreeSet<String>,
+) -> Result<Option<String>> {
+    let folder = scratch::folder("crash")?;
+    let (list, trace) = (folder.join("list"), folder.join("trace"));
+    std::fs::write(&list, Vec::from_iter(points.iter().cloned()).join("\n"))?;
+    let outcome = command()?
+        .env("BACKSTITCH_FAULT", &list)
+        .env("BACKSTITCH_FAULT_TRACE", &trace)
+        .run()
+        .await?;
+    if outcome.was_killed() {
+        let last = lines(&trace)?.pop();
+        return Ok(Some(last.context("a process that passed no point died")?));
+    }
+    outcome.expect(0)?;
+    Ok(None)
+}
+
+fn lines(file: &std::path::Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(file).context("read the points that were passed")?;
+    Ok(text.lines().map(ToOwned::to_owned).collect())
+}
