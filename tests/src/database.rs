@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, QueryResult, Statement, TryGetable,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryGetable,
 };
 
 use crate::cluster::{self, Cluster};
@@ -109,6 +110,18 @@ impl Database {
         Ok(result
             .with_context(|| format!("run {shown}"))?
             .rows_affected())
+    }
+
+    /// Runs a statement in a transaction, which stays open with its locks until it is ended.
+    pub async fn hold(&self, sql: &str) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let transaction = self.connection.begin_with_options(options).await?;
+        let held = transaction.execute_unprepared(sql).await;
+        held.with_context(|| format!("run {sql}"))?;
+        Ok(transaction)
     }
 
     /// Runs a query.

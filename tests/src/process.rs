@@ -106,6 +106,13 @@ impl Invocation {
         self
     }
 
+    /// Sends its standard error to a file instead of keeping it.
+    #[must_use]
+    pub fn errors_to(mut self, file: std::fs::File) -> Self {
+        self.command.stderr(file);
+        self
+    }
+
     /// Takes the address out of the environment.
     #[must_use]
     pub fn without_url(mut self) -> Self {
@@ -120,11 +127,11 @@ impl Invocation {
             .spawn()
             .with_context(|| format!("start {}", self.shown))?;
         let stdout = collect(child.stdout.take().context("a piped standard output")?);
-        let stderr = collect(child.stderr.take().context("a piped standard error")?);
+        let stderr = child.stderr.take().map(collect);
         Ok(Running {
             child,
             stdout: Some(stdout),
-            stderr: Some(stderr),
+            stderr,
             shown: self.shown,
         })
     }
@@ -216,7 +223,9 @@ impl Running {
             let bytes = bytes.map_err(|_| anyhow::anyhow!("reading the output panicked"))?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
-        Ok((take(self.stdout.take())?, take(self.stderr.take())?))
+        let stderr = self.stderr.take();
+        let stderr = stderr.map_or_else(|| Ok(String::new()), |handle| take(Some(handle)));
+        Ok((take(self.stdout.take())?, stderr?))
     }
 }
 

@@ -107,10 +107,10 @@ pub fn validation(report: &validate::Report) -> String {
         }
     }
     text.push('\n');
-    text.push_str(if report.has_errors() {
-        "❌ Validation failed"
-    } else {
-        "✅ Validation complete"
+    text.push_str(match (report.has_errors(), &report.run) {
+        (true, _) => "❌ Validation failed",
+        (false, Some(_)) => "✅ Validation complete",
+        (false, None) => "Nothing to validate: no run stands",
     });
     text
 }

@@ -65,18 +65,18 @@ pub async fn check_applied(database: &Database) -> Result<()> {
 /// behind us would wait as long. Gives the names of what was applied.
 ///
 /// # Errors
-/// The database's; nothing is applied then.
-pub async fn up(database: &Database) -> Result<Vec<String>> {
+/// [`Error::Refused`]: a table of somebody else is in the way. The database's. Nothing is applied then.
+pub async fn up(database: &Database, plan: &Plan) -> Result<Vec<String>> {
     let mut retry = Retry::default();
     loop {
-        match try_up(database).await {
+        match try_up(database, plan).await {
             Ok(applied) => return Ok(applied),
             Err(error) => retry.pause(error, &Shutdown::default()).await?,
         }
     }
 }
 
-async fn try_up(database: &Database) -> Result<Vec<String>> {
+async fn try_up(database: &Database, plan: &Plan) -> Result<Vec<String>> {
     let transaction = begin(database).await?;
     fault::point(|| "schema: locked".into());
     let pending = Migrator::get_pending_migrations_read_only(&transaction).await;
@@ -86,6 +86,7 @@ async fn try_up(database: &Database) -> Result<Vec<String>> {
         .map(|migration| migration.name().to_owned())
         .collect();
     if !names.is_empty() {
+        check_shapes(database, plan).await?;
         let applied = Migrator::up(&transaction, None).await;
         applied.doing("applying the schema; nothing of it was kept")?;
     }
@@ -93,6 +94,31 @@ async fn try_up(database: &Database) -> Result<Vec<String>> {
     transaction.commit().await.doing("applying the schema")?;
     fault::point(|| "schema: committed".into());
     Ok(names)
+}
+
+/// Refuses destinations that are there already and are not what a unit writes into: somebody else's tables.
+async fn check_shapes(database: &Database, plan: &Plan) -> Result<()> {
+    for unit in plan.iter() {
+        let destination = &unit.definition().destination;
+        // What is updated is the application's own table, to which the schema adds.
+        if destination.write != Write::Insert {
+            continue;
+        }
+        let columns = database.columns(&destination.table).await?;
+        let mut wanted = destination.columns.iter();
+        if let Some(column) = wanted.find(|column| !columns.contains(&column.name))
+            && !columns.is_empty()
+        {
+            return Err(Error::Refused(format!(
+                "table {} is there already and has no column {}, so it is not the one that unit {} writes into; \
+                 nothing was changed: rename it, or see whose it is",
+                destination.table,
+                column.name,
+                unit.definition().name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Takes the schema down again.
@@ -232,6 +258,16 @@ pub async fn source(
 ) -> Result<Source> {
     let missing = check_source(database, plan).await?;
     Ok(Source::new(database.clone(), as_of, window_days, missing))
+}
+
+/// The optional tables that the database lacks, in order.
+///
+/// # Errors
+/// [`Error::Usage`]: a table or a column that a unit reads is missing.
+pub async fn missing(database: &Database, plan: &Plan) -> Result<Vec<String>> {
+    let mut missing: Vec<_> = check_source(database, plan).await?.into_iter().collect();
+    missing.sort();
+    Ok(missing)
 }
 
 /// Checks that the tables and columns that a plan's units read exist; gives the optional tables that do not.

@@ -124,7 +124,9 @@ pub async fn validate(database: &Database, plan: &Plan) -> Result<Report> {
     }
     if let Some((run, state)) = standing {
         let missing = missing(database, plan, &run, &state).await?;
+        report.checks.push(incomplete(plan, &state));
         report.checks.push(missing);
+        report.checks.push(absent(&state));
         report.checks.extend(budgets(database, &run, &state).await?);
         report.run = Some(run);
     }
@@ -252,6 +254,37 @@ async fn compare(
         }
         below = Some(seq);
     }
+}
+
+/// Units of the run that are not complete: their sources are not compared.
+fn incomplete(plan: &Plan, state: &RunState) -> Checked {
+    let mut incomplete = Checked::error(
+        "units that are not complete",
+        "their sources were not compared; `worker run` goes on with them",
+    );
+    for unit in plan.iter() {
+        let name = &unit.definition().name;
+        let status = state.units.get(name).map(|unit| unit.status);
+        if let Some(status) = status
+            && !matches!(status, UnitStatus::Completed | UnitStatus::Undone)
+        {
+            incomplete.add(format!("{name} ({})", status.word()));
+        }
+    }
+    incomplete
+}
+
+/// Optional tables that the run did without.
+fn absent(state: &RunState) -> Checked {
+    let mut absent = Checked::error(
+        "optional tables that were not there",
+        "nothing came of them",
+    );
+    absent.is_error = false;
+    for table in &state.started.missing {
+        absent.add(table);
+    }
+    absent
 }
 
 /// Source rows that should have a destination row and have none: every completed unit reads its source once more.

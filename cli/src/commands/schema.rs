@@ -71,7 +71,7 @@ async fn up(global: &Global) -> Result {
     let database = global.connect().await?;
     let plan = Arc::new(units::phase5(Vec::new()));
     schema::check_source(&database, &plan).await?;
-    let applied = schema::up(&database).await?;
+    let applied = schema::up(&database, &plan).await?;
     show(global, &Changed::Applied(applied))
 }
 

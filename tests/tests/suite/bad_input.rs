@@ -11,6 +11,8 @@ use tests::scratch;
 on_both!(
     no_campaign_table,
     a_missing_column,
+    a_table_of_somebody_else,
+    optional_tables_that_are_not_there,
     an_unknown_unit,
     logs_that_cannot_be_read,
     options_out_of_range,
@@ -150,6 +152,37 @@ async fn a_missing_column(backend: Backend) -> Result<()> {
         database.execute(&rename).await?;
         fails(run(&database.url)?, &[2, 4], &[table, column]).await?;
     }
+    Ok(())
+}
+
+async fn a_table_of_somebody_else(backend: Backend) -> Result<()> {
+    let database = Database::create(backend).await?;
+    database.create_source_schema(&[]).await?;
+    let theirs = "CREATE TABLE \"KPIHistory\" (\"id\" TEXT PRIMARY KEY)";
+    database.execute(theirs).await?;
+    fails(run(&database.url)?, &[4], &["KPIHistory", "metricName"]).await?;
+    for table in ["IntelligenceEvent", "backstitch_journal"] {
+        ensure!(!database.has_table(table).await?, "{table} was made");
+    }
+    Ok(())
+}
+
+/// What a run does without is told, and is not to come or go in its midst.
+async fn optional_tables_that_are_not_there(backend: Backend) -> Result<()> {
+    let database = Database::create(backend).await?;
+    database.create_source_schema(&["Deal"]).await?;
+    let part = run(&database.url)?.args(["--unit", "agent_feedback"]);
+    let outcome = part.expect(0).await?;
+    outcome.expect_named(&["no table Deal", "kpi_history"])?;
+    let validate = process::program("cli", &database.url)?.args(["validate"]);
+    validate
+        .run()
+        .await?
+        .expect_named(&["missing optional tables", "Deal"])?;
+    database
+        .execute("ALTER TABLE \"UserFeedback\" RENAME TO \"Gone\"")
+        .await?;
+    fails(run(&database.url)?, &[4], &["UserFeedback", "is gone"]).await?;
     Ok(())
 }
 

@@ -26,6 +26,7 @@ mod budget;
 mod concurrent;
 mod crash_points;
 mod harness;
+mod interference;
 mod kill;
 mod late;
 mod oracle;

@@ -5,7 +5,7 @@ use tests::database::Backend;
 use tests::generate::Profile;
 use tests::scenario::Scenario;
 
-on_both!(every_kind_of_trouble_is_found);
+on_both!(every_kind_of_trouble_is_found, an_unfinished_run);
 
 /// Something that goes wrong, how it is mended again, the exit code, and a word that the report must hold.
 struct Trouble {
@@ -120,5 +120,21 @@ async fn check(backend: Backend, trouble: &Trouble) -> Result<()> {
         ensure!(cured == 1, "the cure changed {cured} rows");
         scenario.cli(&["validate"])?.expect(0).await?;
     }
+    Ok(())
+}
+
+/// What was not compared is not called right.
+async fn an_unfinished_run(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&Profile {
+        large: false,
+        ..Profile::odd(backend, 92)
+    })
+    .await?;
+    let part = ["--unit", "campaign_prompt"];
+    scenario.run()?.args(part).expect(0).await?;
+    let outcome = scenario.cli(&["validate"])?.expect(3).await?;
+    outcome.expect_named(&["not complete", "intelligence_event (pending)"])?;
+    scenario.run()?.expect(0).await?;
+    scenario.cli(&["validate"])?.expect(0).await?;
     Ok(())
 }

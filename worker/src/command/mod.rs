@@ -18,10 +18,8 @@ use worker::engine::{self, Ending, Opened, Options, Plan};
 use worker::error::{Error, exit};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
-use worker::{inputs, report, runs, schema, signals, status, time, units, validate};
-
-/// How long the batch in hand may take after somebody asked to stop.
-const PATIENCE: Duration = Duration::from_secs(4);
+use worker::signals::{self, Call};
+use worker::{inputs, report, runs, schema, status, time, units, validate};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -55,17 +53,16 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
         options.as_of.get_or_insert(made);
     }
     let shutdown = Shutdown::default();
-    let signal = signals::listen(shutdown.clone(), end_at_once)?;
-    tokio::spawn(end_when_overdue(shutdown.clone(), signal.clone()));
+    let signal = signals::listen(shutdown.clone(), answer)?;
     let worker = runs::worker_id("w");
     let (plan, opened) = match open(database, args, &options, &worker, &shutdown).await {
         Err(error) if error.is_transient() && shutdown.is_requested() => {
-            writeln!(anstream::stderr(), "interrupted before anything was begun")?;
+            note("interrupted before anything was begun");
             return Ok(signal.exit_code());
         }
         opened => opened?,
     };
-    announce(&opened, args)?;
+    announce(&plan, &opened, args);
 
     let progress = Progress::start(database.clone(), opened.run.clone());
     let ending = engine::work(database, &plan, &opened, &options, &worker, &shutdown).await;
@@ -156,18 +153,20 @@ async fn try_open(
     Ok((Arc::new(units::phase5(pinned.clone())), opened))
 }
 
-/// A second signal: what was committed stays, what was not is rolled back by the database.
-fn end_at_once(code: u8) {
-    std::process::exit(i32::from(code));
+/// What was committed stays, and what was not is rolled back by the database: nothing is lost by ending at once.
+fn answer(call: Call) {
+    match call {
+        Call::Stop => note("stopping after the batch in hand; once more to stop at once"),
+        Call::StopNow(code) | Call::Overdue(code) => {
+            note(SAVED);
+            std::process::exit(i32::from(code));
+        }
+    }
 }
 
-/// Whoever asks to stop waits no longer than this for a database that does not answer. It rolls back what was not
-/// committed, so nothing is lost.
-async fn end_when_overdue(shutdown: Shutdown, signal: signals::Asked) {
-    shutdown.requested().await;
-    tokio::time::sleep(PATIENCE).await;
-    let _ = writeln!(anstream::stderr(), "{SAVED}");
-    std::process::exit(i32::from(signal.exit_code()));
+/// A line on standard error. That nobody can read it any more, or that its disk is full, is no reason to stop.
+fn note(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 /// Says where an interrupted run stands, where the database still tells.
@@ -186,7 +185,7 @@ async fn interrupted(
         };
         show(args, &outcome, &Ending::Interrupted)?;
     }
-    writeln!(anstream::stderr(), "{SAVED}")?;
+    note(SAVED);
     Ok(signal.exit_code())
 }
 
@@ -203,7 +202,7 @@ fn show(args: &RunArgs, outcome: &Outcome, ending: &Ending) -> anyhow::Result<()
 /// Makes the demo's source, or finds it made; gives the instant that is its present.
 async fn make_demo(database: &Database) -> Result<i64, Error> {
     let size = demo::Size::default();
-    let _ = writeln!(anstream::stderr(), "making a demo source: {size}");
+    note(&format!("making a demo source: {size}"));
     match demo::create(database.connection(), &size, |_| ()).await {
         Ok(_) => Ok(size.as_of.timestamp_millis()),
         Err(DemoError::Database(source)) => Err(Error::Database {
@@ -224,8 +223,8 @@ async fn prepare(database: &Database, args: &RunArgs) -> Result<(Vec<Input>, Vec
     schema::check_source(database, &plan).await?;
     let named = inputs::pin(&args.agent_logs)?;
     if args.migrate || args.demo {
-        for applied in schema::up(database).await? {
-            let _ = writeln!(anstream::stderr(), "applied schema change {applied}");
+        for applied in schema::up(database, &plan).await? {
+            note(&format!("applied schema change {applied}"));
         }
     } else {
         schema::check_applied(database).await?;
@@ -239,7 +238,7 @@ async fn prepare(database: &Database, args: &RunArgs) -> Result<(Vec<Input>, Vec
     }
 }
 
-fn announce(opened: &engine::Opened, args: &RunArgs) -> std::io::Result<()> {
+fn announce(plan: &Plan, opened: &Opened, args: &RunArgs) {
     let started = &opened.state.started;
     let verb = if opened.resumed {
         "going on with"
@@ -250,13 +249,23 @@ fn announce(opened: &engine::Opened, args: &RunArgs) -> std::io::Result<()> {
         true => String::new(),
         false => format!(", units {}", args.units.join(", ")),
     };
-    writeln!(
-        anstream::stderr(),
+    note(&format!(
         "{verb} run {} as of {}, window {} days{units}",
         opened.run,
         time::show(started.as_of),
         started.window_days
-    )
+    ));
+    for table in &started.missing {
+        let names: Vec<_> = plan
+            .iter()
+            .filter(|unit| unit.tables().iter().any(|read| read.name == *table))
+            .map(|unit| unit.definition().name.as_str())
+            .collect();
+        note(&format!(
+            "note: this database has no table {table}: nothing of it comes into {}",
+            names.join(", ")
+        ));
+    }
 }
 
 fn text(outcome: &Outcome, ending: &Ending) -> String {

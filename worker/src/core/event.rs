@@ -131,6 +131,8 @@ pub struct RunStarted {
     pub max_bad: f64,
     /// Files that units read, with their digests.
     pub inputs: Vec<Input>,
+    /// Optional tables that the database lacks, in order: what they would bring is not part of the run.
+    pub missing: Vec<String>,
     /// The database's identity.
     pub database: String,
 }

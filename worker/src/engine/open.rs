@@ -26,6 +26,7 @@ pub async fn open(
     loop {
         if let Some((run, state)) = runs::unfinished(database.connection()).await? {
             check_dependencies(&definitions, options, Some(&state))?;
+            check_tables(&run, &state, &schema::missing(database, plan).await?)?;
             let state = resume(
                 database,
                 &run,
@@ -55,6 +56,7 @@ pub async fn open(
             });
         }
         let inputs = inputs(plan);
+        let missing = schema::missing(database, plan).await?;
         let started = |now| RunStarted {
             plan: plan::plan_fingerprint(pins.iter().map(|pin| pin.fingerprint.as_str())),
             units: pins,
@@ -62,6 +64,7 @@ pub async fn open(
             window_days: options.window_days.unwrap_or(DEFAULT_WINDOW_DAYS),
             max_bad: options.max_bad.unwrap_or(DEFAULT_MAX_BAD),
             inputs,
+            missing,
             database: identity.clone(),
         };
         if runs::start(database, &run, worker, started).await? {
@@ -115,6 +118,22 @@ fn check_dependencies(
         }
     }
     Ok(())
+}
+
+/// Refuses to go on with other tables than the run began with: its result would be neither the one nor the other.
+fn check_tables(run: &str, state: &RunState, missing: &[String]) -> Result<()> {
+    let before = &state.started.missing;
+    let come = before.iter().find(|table| !missing.contains(table));
+    let gone = missing.iter().find(|table| !before.contains(table));
+    let (table, what) = match (come, gone) {
+        (None, None) => return Ok(()),
+        (Some(table), _) => (table, "has come"),
+        (None, Some(table)) => (table, "is gone"),
+    };
+    Err(Error::Refused(format!(
+        "table {table} {what} since run {run} began: put that back as it was, or take the run back with `cli rollback \
+         --run {run}`, then start again"
+    )))
 }
 
 /// Checks that an open run may go on here and now, and reopens units that were stopped.

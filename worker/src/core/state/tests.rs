@@ -34,6 +34,7 @@ fn run() -> RunState {
         window_days: 90,
         max_bad: 0.001,
         inputs: Vec::new(),
+        missing: Vec::new(),
         database: "here".into(),
     };
     RunState::begin(&Event::RunStarted(started)).expect("a run begins so")
