@@ -101,7 +101,7 @@ const SQLITE: &[&str] = &[
         "tenantId" TEXT NOT NULL)"#,
     r#"CREATE TABLE IF NOT EXISTS "PromptPerformance" (
         "id" TEXT NOT NULL PRIMARY KEY,
-        "campaignId" TEXT NOT NULL REFERENCES "Campaign"("id") ON DELETE CASCADE ON UPDATE CASCADE,
+        "campaignId" TEXT NOT NULL,
         "promptText" TEXT NOT NULL,
         "variantId" TEXT,
         "impressions" INTEGER NOT NULL DEFAULT 0,
@@ -113,7 +113,9 @@ const SQLITE: &[&str] = &[
         "bounceRate" REAL,
         "rewardScore" REAL NOT NULL DEFAULT 0,
         "createdAt" TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
-        "updatedAt" TEXT NOT NULL)"#,
+        "updatedAt" TEXT NOT NULL,
+        CONSTRAINT "PromptPerformance_campaignId_fkey" FOREIGN KEY ("campaignId")
+            REFERENCES "Campaign"("id") ON DELETE CASCADE ON UPDATE CASCADE)"#,
     r#"CREATE TABLE IF NOT EXISTS "KPIHistory" (
         "id" TEXT NOT NULL PRIMARY KEY,
         "metricName" TEXT NOT NULL,
