@@ -98,7 +98,7 @@ async fn insert(
         .collect();
     let mut written = Vec::with_capacity(rows.len());
     for chunk in chunks(dialect, rows, destination.columns.len()) {
-        let set = Set::new(dialect, &destination.columns, chunk);
+        let set = Set::new(dialect, &destination.columns, chunk)?;
         let sql = format!(
             "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE ON CONFLICT ({key}) DO NOTHING \
              RETURNING {key} AS \"key\", {} AS \"image\"",
@@ -159,7 +159,7 @@ async fn update(
         .collect();
     let mut written = Vec::with_capacity(rows.len());
     for chunk in chunks(dialect, &rows, destination.columns.len()) {
-        let set = Set::new(dialect, &destination.columns, chunk);
+        let set = Set::new(dialect, &destination.columns, chunk)?;
         let assignments: Vec<_> = destination
             .values()
             .iter()

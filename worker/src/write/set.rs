@@ -1,7 +1,7 @@
 //! Rows as something to select from: one array a column on PostgreSQL, `VALUES` on SQLite.
 
 use chrono::DateTime;
-use sea_orm::Value;
+use sea_orm::{DbErr, Value};
 
 use crate::backend::Dialect;
 use crate::core::plan::{Column, ColumnType};
@@ -33,7 +33,9 @@ pub(super) struct Set {
 }
 
 impl Set {
-    pub(super) fn new(dialect: Dialect, columns: &[Column], rows: &[Row]) -> Self {
+    /// # Errors
+    /// An instant lies beyond what any calendar holds: a fault of the unit that gave it.
+    pub(super) fn new(dialect: Dialect, columns: &[Column], rows: &[Row]) -> Result<Self, DbErr> {
         match dialect {
             Dialect::Postgres => Self::unnest(columns, rows),
             Dialect::Sqlite => Self::values(columns, rows),
@@ -42,7 +44,7 @@ impl Set {
 
     /// One array a column. SeaORM's arrays hold no NULL, so a column that has one brings a second array that says
     /// where.
-    fn unnest(columns: &[Column], rows: &[Row]) -> Self {
+    fn unnest(columns: &[Column], rows: &[Row]) -> Result<Self, DbErr> {
         let mut set = Self {
             columns: Vec::new(),
             from: String::new(),
@@ -52,7 +54,7 @@ impl Set {
         let mut names = Vec::new();
         for (index, column) in columns.iter().enumerate() {
             let is_null = |row: &Row| index > 0 && row.values[index - 1] == Cell::Null;
-            set.values.push(array(column.kind, index, rows));
+            set.values.push(array(column.kind, index, rows)?);
             arrays.push(format!("${}", set.values.len()));
             names.push(format!("\"c{index}\""));
             let cell = match column.kind {
@@ -75,34 +77,36 @@ impl Set {
             arrays.join(", "),
             names.join(", ")
         );
-        set
+        Ok(set)
     }
 
-    fn values(columns: &[Column], rows: &[Row]) -> Self {
+    fn values(columns: &[Column], rows: &[Row]) -> Result<Self, DbErr> {
         // Unnamed placeholders: SQLite searches all names for each `$n`, so thousands of them would take seconds.
         let line = format!("({})", vec!["?"; columns.len()].join(", "));
         let lines = vec![line.as_str(); rows.len()];
         let mut values = Vec::with_capacity(rows.len() * columns.len());
         for row in rows {
             values.push(row.key.clone().into());
-            values.extend(row.values.iter().cloned().map(bound));
+            for cell in row.values.iter().cloned() {
+                values.push(bound(cell)?);
+            }
         }
         let names = (1..=columns.len()).map(|place| format!("\"column{place}\""));
-        Self {
+        Ok(Self {
             columns: names.collect(),
             from: format!("(VALUES {})", lines.join(", ")),
             values,
-        }
+        })
     }
 }
 
 /// A column of all rows as an array; where a cell is NULL, something of the type stands in.
-fn array(kind: ColumnType, index: usize, rows: &[Row]) -> Value {
+fn array(kind: ColumnType, index: usize, rows: &[Row]) -> Result<Value, DbErr> {
     let cells = rows.iter().map(|row| match index {
         0 => None,
         _ => row.values.get(index - 1),
     });
-    match kind {
+    Ok(match kind {
         ColumnType::Text | ColumnType::Json => {
             let texts: Vec<String> = cells
                 .zip(rows)
@@ -134,35 +138,39 @@ fn array(kind: ColumnType, index: usize, rows: &[Row]) -> Value {
             doubles.into()
         }
         ColumnType::Timestamp => {
-            let instants: Vec<_> = cells
+            let instants: Result<Vec<_>, _> = cells
                 .map(|cell| match cell {
                     Some(Cell::Timestamp(millis)) => naive(*millis),
                     _ => naive(0),
                 })
                 .collect();
-            instants.into()
+            instants?.into()
         }
-    }
+    })
 }
 
 /// A value for SQLite, whose instants are text with milliseconds.
-fn bound(cell: Cell) -> Value {
-    match cell {
+fn bound(cell: Cell) -> Result<Value, DbErr> {
+    Ok(match cell {
         Cell::Null => Value::String(None),
         Cell::Text(text) | Cell::Json(text) => text.into(),
         Cell::Integer(integer) => integer.into(),
         Cell::Double(double) => double.into(),
-        Cell::Timestamp(millis) => naive(millis)
+        Cell::Timestamp(millis) => naive(millis)?
             .format("%Y-%m-%d %H:%M:%S%.3f")
             .to_string()
             .into(),
-    }
+    })
 }
 
-fn naive(millis: i64) -> chrono::NaiveDateTime {
-    DateTime::from_timestamp_millis(millis)
-        .unwrap_or(DateTime::UNIX_EPOCH)
-        .naive_utc()
+fn naive(millis: i64) -> Result<chrono::NaiveDateTime, DbErr> {
+    let instant = DateTime::from_timestamp_millis(millis);
+    let instant = instant.ok_or_else(|| {
+        DbErr::Type(format!(
+            "no calendar holds the instant {millis} ms after 1970"
+        ))
+    })?;
+    Ok(instant.naive_utc())
 }
 
 /// The columns, named `c0`, `c1`, …

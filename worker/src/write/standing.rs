@@ -141,7 +141,8 @@ pub async fn restore(
         })
         .collect();
     for chunk in chunks(dialect, &before, texts.len()) {
-        let set = Set::new(dialect, &texts, chunk);
+        let doing = || format!("putting values back in {}", destination.table);
+        let set = Set::new(dialect, &texts, chunk).doing(doing())?;
         let sql = format!(
             "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{} = \"new\".\"c0\"",
             assignments.join(", "),
@@ -151,7 +152,7 @@ pub async fn restore(
         );
         let update = backend::statement(connection, &sql, set.values);
         let updated = connection.execute_raw(update).await;
-        updated.doing(format!("putting values back in {}", destination.table))?;
+        updated.doing(doing())?;
     }
     Ok(())
 }
