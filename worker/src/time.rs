@@ -1,6 +1,6 @@
 //! Instants: RFC 3339 in, milliseconds since 1970 out, rounded as PostgreSQL rounds.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 /// Milliseconds in a day.
 pub const DAY: i64 = 86_400_000;
@@ -8,27 +8,77 @@ pub const DAY: i64 = 86_400_000;
 /// Microseconds from 1970 to PostgreSQL's epoch, 2000-01-01.
 const EPOCH_2000: i64 = 946_684_800_000_000;
 
-/// The instant that a text in RFC 3339 names (any offset), as `timestamp(3)` stores it; none where it names none.
+/// The instant that a text in RFC 3339 names (any offset; a space may stand for the T), as `timestamp(3)` stores it;
+/// none where it names none.
 ///
 /// PostgreSQL first rounds the fraction to microseconds (ties to even), then the microseconds since 2000 to
-/// milliseconds (ties away from zero): `ParseFractionalSecond` and `AdjustTimestampForTypmod` in its sources.
+/// milliseconds (ties away from zero): `ParseFractionalSecond` and `AdjustTimestampForTypmod` in its sources. A library
+/// would cut the fraction at nanoseconds, and take a minus sign (U+2212) for the hyphen of an offset.
 #[must_use]
 pub fn parse_millis(text: &str) -> Option<i64> {
-    let instant = DateTime::parse_from_rfc3339(text).ok()?;
-    // A leap second carries 1,000,000,000 nanoseconds and more: it is the next minute's first.
-    let fraction = f64::from(instant.timestamp_subsec_nanos()) / 1e9;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the fraction is below 2, so this is below 2,000,001"
-    )]
-    let micros = (fraction * 1e6).round_ties_even() as i64;
-    let micros = instant.timestamp().checked_mul(1_000_000)? + micros - EPOCH_2000;
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, rest) = rest.split_at_checked(9)?;
+    let [year, month, day] = numbers(date, [4, 2, 2], '-')?;
+    let [hour, minute, second] = numbers(time.strip_prefix(['T', 't', ' '])?, [2, 2, 2], ':')?;
+    let (micros, zone) = match rest.strip_prefix('.') {
+        Some(rest) => fraction(rest)?,
+        None => (0, rest),
+    };
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    // A leap second is the next minute's first.
+    let time = NaiveTime::from_hms_opt(hour, minute, second.min(59))?;
+    if second > 60 {
+        return None;
+    }
+    let seconds = date.and_time(time).and_utc().timestamp() + i64::from(second / 60);
+    let micros = (seconds - offset(zone)?) * 1_000_000 + micros - EPOCH_2000;
     let millis = if micros >= 0 {
         (micros + 500) / 1_000
     } else {
         -((-micros + 500) / 1_000)
     };
     Some(millis + EPOCH_2000 / 1_000)
+}
+
+/// Three numbers of so many digits, and a separator between them.
+fn numbers(text: &str, digits: [usize; 3], separator: char) -> Option<[u32; 3]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; 3];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        if part.len() != digits || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+/// The microseconds that the digits ahead stand for, and what follows them.
+fn fraction(text: &str) -> Option<(i64, &str)> {
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = text.split_at(end);
+    if digits.is_empty() {
+        return None;
+    }
+    let fraction: f64 = format!("0.{digits}").parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the fraction is 1 at most, so this is a million at most"
+    )]
+    let micros = (fraction * 1e6).round_ties_even() as i64;
+    Some((micros, rest))
+}
+
+/// The seconds that a zone is ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    let (sign, time) = match zone {
+        "Z" | "z" => return Some(0),
+        _ => (zone.starts_with('-'), zone.strip_prefix(['+', '-'])?),
+    };
+    let [hours, minutes, _] = numbers(&format!("{time}:00"), [2, 2, 2], ':')?;
+    let seconds = i64::from(hours * 3_600 + minutes * 60);
+    (hours < 24 && minutes < 60).then_some(if sign { -seconds } else { seconds })
 }
 
 /// An instant for people: `2025-11-04T00:00:00.000Z`.
@@ -53,7 +103,27 @@ mod tests {
             ("2025-11-04T00:00:00.0005Z", "2025-11-04T00:00:00.001Z"),
             ("2025-11-04T00:00:00.0004999Z", "2025-11-04T00:00:00.001Z"),
             ("2025-11-04T00:00:00.0004994Z", "2025-11-04T00:00:00.000Z"),
-            ("2024-12-31T23:59:59.9996Z", "2025-01-01T00:00:00.000Z"),
+            (
+                "2025-11-04T00:00:00.0004994999999999999999999Z",
+                "2025-11-04T00:00:00.001Z",
+            ),
+            (
+                "2025-11-04T00:00:00.00049949999Z",
+                "2025-11-04T00:00:00.000Z",
+            ),
+            (
+                "2025-11-04T00:00:00.00049950001Z",
+                "2025-11-04T00:00:00.001Z",
+            ),
+            (
+                "2025-11-04 00:00:00.0014999999Z",
+                "2025-11-04T00:00:00.002Z",
+            ),
+            ("2024-12-31t23:59:59.9996z", "2025-01-01T00:00:00.000Z"),
+            (
+                "2024-12-31T23:59:59.9999999999Z",
+                "2025-01-01T00:00:00.000Z",
+            ),
             ("1999-12-31T23:59:59.9995Z", "1999-12-31T23:59:59.999Z"),
             ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
@@ -64,7 +134,26 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "2025-11-04", "yesterday", "2025-11-04T00:00:00"] {
+        for text in [
+            "",
+            "2025-11-04",
+            "yesterday",
+            "2025-11-04T00:00:00",
+            "2025-11-04_00:00:00Z",
+            "2025-11-04T00:00:00\u{2212}05:00",
+            "2025-11-04T00:00:00+24:00",
+            "2025-11-04T00:00:00+00:60",
+            "2025-11-04T00:00:00+0000",
+            "2025-11-04T00:00:00.Z",
+            "2025-11-04T00:00:00,5Z",
+            "2025-11-04T00:00:61Z",
+            "2025-11-04T24:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2025-11-04T00:00Z",
+            "+025-11-04T00:00:00Z",
+            "2025-11-04T00:00:00Z ",
+            "2025-11-0é00:00:00Z",
+        ] {
             assert_eq!(parse_millis(text), None, "{text}");
         }
     }
