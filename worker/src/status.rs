@@ -44,7 +44,7 @@ pub struct Unit {
     pub read: i64,
     /// Rows written.
     pub written: i64,
-    /// Source rows that needed nothing.
+    /// Rows that needed nothing, or had it already.
     pub skipped: i64,
     /// Bad rows set aside.
     pub quarantined: i64,

@@ -1,5 +1,7 @@
 //! The Unit trait and the types that it speaks: what somebody implements to bring a plan of their own.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use sea_orm::{DbErr, QueryResult};
 
@@ -77,8 +79,12 @@ pub struct Range {
 /// A page of a range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// One item for each source row, in the source's order.
+    /// What became of the source rows, in their order, and rows that are computed from many of them.
     pub items: Vec<Item>,
+    /// Source rows that need nothing and have no item, by reason.
+    pub skipped: BTreeMap<&'static str, i64>,
+    /// How many source rows were read: the error budget is a share of them.
+    pub read: i64,
     /// The cursor after the page.
     pub to: Option<Cursor>,
     /// Whether the range is exhausted.
@@ -93,6 +99,8 @@ impl Page {
     pub fn new(after: Option<&Cursor>) -> Self {
         Self {
             items: Vec::new(),
+            skipped: BTreeMap::new(),
+            read: 0,
             to: after.cloned(),
             last: false,
             bytes: 0,
@@ -101,8 +109,27 @@ impl Page {
 
     /// Adds what became of the source row at a cursor.
     pub fn push(&mut self, cursor: Cursor, item: Item) {
-        self.items.push(item);
+        self.add(item);
         self.to = Some(cursor);
+    }
+
+    /// Adds what became of a source row that the cursor does not count.
+    pub fn add(&mut self, item: Item) {
+        self.items.push(item);
+        self.read += 1;
+    }
+
+    /// Adds source rows that need nothing by themselves, such as those that were summed up.
+    pub fn skip(&mut self, reason: &'static str, rows: i64) {
+        if rows > 0 {
+            *self.skipped.entry(reason).or_default() += rows;
+            self.read += rows;
+        }
+    }
+
+    /// Adds rows that are computed from many source rows, and so are none that was read.
+    pub fn derive(&mut self, items: impl IntoIterator<Item = Item>) {
+        self.items.extend(items);
     }
 
     /// Counts what a row of a query that is [`source::bounded`] weighs.

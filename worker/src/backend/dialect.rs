@@ -126,6 +126,38 @@ impl Dialect {
         }
     }
 
+    /// An expression for a column as a double; NULL where it holds no number, as SQLite lets it.
+    #[must_use]
+    pub fn double(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST({column} AS DOUBLE PRECISION)"),
+            Self::Sqlite => {
+                format!(
+                    "CASE WHEN typeof({column}) IN ('real', 'integer') THEN CAST({column} AS REAL) END"
+                )
+            }
+        }
+    }
+
+    /// A condition that holds where a column of numbers holds a number or NULL: SQLite lets it hold anything.
+    #[must_use]
+    pub fn is_number(self, column: &str) -> String {
+        match self {
+            Self::Postgres => "TRUE".into(),
+            Self::Sqlite => format!("typeof({column}) IN ('real', 'integer', 'null')"),
+        }
+    }
+
+    /// A JSON document of a text column in which a top-level key that stands twice has its last value alone. The
+    /// document must be valid. JSONB is like that by itself.
+    #[must_use]
+    pub fn last_of_each_key(self, document: &str, key: &str) -> String {
+        match self {
+            Self::Postgres => document.to_owned(),
+            Self::Sqlite => sqlite::last_of_each_key(document, key),
+        }
+    }
+
     /// A condition that holds where an integer column holds an integer or NULL: SQLite lets it hold anything.
     #[must_use]
     pub fn is_integer(self, column: &str) -> String {

@@ -268,6 +268,12 @@ pub async fn all(
         .await
 }
 
+/// Whether a value is bytes: SQLite lets a column of text hold them.
+#[must_use]
+pub fn is_blob(row: &QueryResult, column: &str) -> bool {
+    sqlite::is_blob(row, column)
+}
+
 /// A quoted identifier.
 #[must_use]
 pub fn quote(identifier: &str) -> String {

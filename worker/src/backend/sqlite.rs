@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::sqlx::{Row, TypeInfo, ValueRef};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, QueryResult};
 
 use super::statement;
 
@@ -52,11 +53,47 @@ pub(super) async fn identity(connection: &DatabaseConnection) -> Result<String, 
     }
 }
 
-/// Text in any ISO 8601 form, or Prisma's integers (milliseconds since 1970).
+/// Text that begins with a date, or Prisma's integers (milliseconds since 1970) of the years 0 to 9999; NULL for
+/// everything else that a column may hold, such as 'now', which SQLite would take for an instant.
+///
+/// SQLite keeps milliseconds, rounding half of one up. A text that says more is rounded as PostgreSQL's `timestamp(3)`
+/// does, first to microseconds, then away from the year 2000: two reports of one execution are told by their instant.
 pub(super) fn millis(column: &str) -> String {
+    const MILLIS_2000: i64 = 946_684_800_000;
+    let plain =
+        |text: &str| format!("CAST(round((julianday({text}) - 2440587.5) * 86400000) AS INTEGER)");
+    let fraction = format!("substr({column}, instr({column}, '.') + 1)");
+    let zone = format!("ltrim({fraction}, '0123456789')");
+    let digits = format!("substr({fraction}, 1, length({fraction}) - length({zone}))");
+    let second = plain(&format!(
+        "substr({column}, 1, instr({column}, '.') - 1) || {zone}"
+    ));
     format!(
-        "CASE typeof({column}) WHEN 'integer' THEN {column} \
-         ELSE CAST(round((julianday({column}) - 2440587.5) * 86400000) AS INTEGER) END"
+        "CASE typeof({column}) \
+            WHEN 'integer' THEN CASE WHEN {column} BETWEEN -62167219200000 AND 253402300799999 THEN {column} END \
+            WHEN 'text' THEN CASE WHEN {column} NOT LIKE '____-__-__%' THEN NULL \
+                WHEN {column} NOT GLOB '*.[0-9][0-9][0-9][0-9]*' THEN {plain} \
+                ELSE (SELECT {MILLIS_2000} + CASE WHEN m.\"micros\" >= 0 THEN (m.\"micros\" + 500) / 1000 \
+                        ELSE -((500 - m.\"micros\") / 1000) END \
+                    FROM (SELECT ({second} - {MILLIS_2000}) * 1000 \
+                        + CAST(round(CAST('0.' || {digits} AS REAL) * 1000000) AS INTEGER) AS \"micros\") m) END END",
+        plain = plain(column),
+    )
+}
+
+/// Whether a value is bytes: a column of text may hold them, and sorts them behind all texts.
+pub(super) fn is_blob(row: &QueryResult, column: &str) -> bool {
+    row.try_as_sqlite_row()
+        .and_then(|row| row.try_get_raw(column).ok())
+        .is_some_and(|value| value.type_info().name() == "BLOB")
+}
+
+/// A JSON document in which a key that stands twice has its last value alone, as in JSONB. Only one that may have such
+/// a key, perhaps spelled with escapes, is written anew.
+pub(super) fn last_of_each_key(document: &str, key: &str) -> String {
+    format!(
+        "CASE WHEN {document} GLOB '*\"{key}\"*\"{key}\"*' OR instr({document}, '\\u00') > 0 \
+            THEN json_patch('{{}}', {document}) ELSE {document} END"
     )
 }
 

@@ -186,11 +186,12 @@ pub struct BatchCommitted {
     pub to: Option<Cursor>,
     /// Whether the partition's range is exhausted.
     pub last: bool,
-    /// Source rows read: the sum of the three below.
+    /// Source rows read; each is among the three below. So are rows that are computed from many source rows, which are
+    /// none of those read.
     pub read: i64,
     /// Rows written.
     pub written: i64,
-    /// Source rows that needed nothing, by reason.
+    /// Rows that needed nothing, by reason.
     pub skipped: BTreeMap<String, i64>,
     /// Bad rows; their events are the ones just before this.
     pub quarantined: i64,
@@ -199,7 +200,7 @@ pub struct BatchCommitted {
 }
 
 impl BatchCommitted {
-    /// Source rows that needed nothing.
+    /// Rows that needed nothing.
     #[must_use]
     pub fn skips(&self) -> i64 {
         self.skipped.values().sum()

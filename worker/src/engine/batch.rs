@@ -89,7 +89,7 @@ pub(super) async fn commit(
     let pin =
         pin.ok_or_else(|| Error::Damaged(format!("the run does not know unit {}", row.unit)))?;
 
-    let mut sorted = Sorted::new(page.items);
+    let mut sorted = Sorted::new(page.items, page.skipped);
     let written = match refusals {
         Refusals::Fail => {
             write::write(&transaction, &pin.destination, &pin.image, &sorted.rows).await?
@@ -130,7 +130,7 @@ pub(super) async fn commit(
         from,
         to: page.to,
         last: page.last,
-        read: written + bad + sorted.skipped.values().sum::<i64>(),
+        read: page.read,
         written,
         skipped: sorted.skipped,
         quarantined: bad,
@@ -209,12 +209,15 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(items: Vec<Item>) -> Self {
+    fn new(items: Vec<Item>, skipped: BTreeMap<&'static str, i64>) -> Self {
         let mut sorted = Self {
             rows: Vec::with_capacity(items.len()),
             skipped: BTreeMap::new(),
             bad: Vec::new(),
         };
+        for (reason, rows) in skipped {
+            sorted.skip(reason, rows);
+        }
         let mut seen = HashSet::with_capacity(items.len());
         for item in items {
             match item {

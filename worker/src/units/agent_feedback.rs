@@ -8,20 +8,20 @@ use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::identity;
-use crate::source::{self, BYTES, Keyset, Source, ranges};
-use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
+use crate::source::{self, BYTES, Key, Keyset, Source, Texts, ranges};
+use crate::unit::{Cell, Item, Page, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "agent_feedback";
 
-/// The texts that are carried over, by their source columns.
-const TEXTS: [&str; 6] = [
-    "agentType",
-    "taskId",
-    "source",
-    "comment",
-    "actionTaken",
-    "createdBy",
-];
+/// The texts that are carried over, and what they are selected as.
+const TEXTS: Texts<'_> = Texts(&[
+    ("f.\"agentType\"", "agentType"),
+    ("f.\"taskId\"", "taskId"),
+    ("f.\"source\"", "source"),
+    ("f.\"comment\"", "comment"),
+    ("f.\"actionTaken\"", "actionTaken"),
+    ("f.\"createdBy\"", "createdBy"),
+]);
 
 pub(super) struct AgentFeedback {
     definition: Definition,
@@ -63,12 +63,9 @@ impl Unit for AgentFeedback {
     }
 
     fn tables(&self) -> Vec<SourceTable> {
-        let columns = ["id", "rating", "createdAt"];
-        vec![table(
-            "UserFeedback",
-            true,
-            &[columns.as_slice(), TEXTS.as_slice()].concat(),
-        )]
+        let mut columns = vec!["id", "rating", "createdAt"];
+        columns.extend(TEXTS.0.iter().map(|(_, name)| *name));
+        vec![table("UserFeedback", true, &columns)]
     }
 
     async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
@@ -95,93 +92,78 @@ impl Unit for AgentFeedback {
         let condition = keyset.condition();
         let page_limit = keyset.bind_limit(limit);
         let dialect = source.dialect();
-        let texts: Vec<_> = TEXTS
-            .iter()
-            .map(|name| {
-                let column = format!("f.\"{name}\"");
-                let bytes = dialect.bytes(&column);
-                format!("CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN {column} END AS \"{name}\"")
-            })
-            .collect();
-        let sizes: Vec<_> = TEXTS
-            .iter()
-            .map(|name| {
-                let bytes = dialect.bytes(&format!("f.\"{name}\""));
-                format!("COALESCE({bytes}, 0) > {MAX_VALUE_BYTES}")
-            })
-            .collect();
-        let weights = TEXTS.map(|name| dialect.weight(&format!("f.\"{name}\""), MAX_VALUE_BYTES));
         let keys = format!(
             "SELECT f.\"id\", {weight} AS \"{BYTES}\" FROM \"UserFeedback\" f WHERE {condition} \
              ORDER BY f.\"id\" LIMIT {page_limit}",
-            weight = weights.join(" + "),
+            weight = TEXTS.weight(dialect),
         );
         let sql = format!(
             "SELECT f.\"id\", k.\"{BYTES}\", {is_integer} AS \"is_integer\", \
                 CAST(f.\"rating\" AS BIGINT) AS \"rating\", {created} AS \"created\", \
-                ({large}) AS \"large\", {texts} \
+                {texts} \
              FROM ({keys}) k JOIN \"UserFeedback\" f ON f.\"id\" = k.\"id\" ORDER BY f.\"id\"",
             keys = source::bounded(&keys, "\"id\""),
             is_integer = dialect.is_integer("f.\"rating\""),
             created = dialect.millis("f.\"createdAt\""),
-            large = sizes.join(" OR "),
-            texts = texts.join(", "),
+            texts = TEXTS.select(dialect),
         );
         let doing = "reading UserFeedback";
         let rows = source.all(doing, &sql, keyset.values()).await?;
         for row in &rows {
             page.weigh(row).doing(doing)?;
-            let (id, item) = item(row, source).doing(doing)?;
-            page.push(vec![id], item);
+            let id = source::key(row, "id").doing(doing)?;
+            let item = item(row, &id, source).doing(doing)?;
+            page.push(vec![id.cursor], item);
         }
         page.end(rows.len(), keyset.limit());
         Ok(page)
     }
 }
 
-fn item(row: &QueryResult, source: &Source) -> Result<(String, Item), DbErr> {
-    let id: String = row.try_get("", "id")?;
+fn item(row: &QueryResult, id: &Key, source: &Source) -> Result<Item, DbErr> {
     let created: Option<i64> = row.try_get("", "created")?;
     let bad = |reason: &str| {
-        let (key, reason) = (id.clone(), reason.into());
-        Item::Bad { key, reason }
+        Ok(Item::Bad {
+            key: id.shown.clone(),
+            reason: reason.into(),
+        })
     };
     let Some(created) = created else {
-        return Ok((id.clone(), bad(NOT_A_TIME)));
+        return bad(NOT_A_TIME);
     };
     if !(source.since()..=source.as_of).contains(&created) {
-        return Ok((id, Item::Skip("outside the window")));
+        return Ok(Item::Skip("outside the window"));
     }
-    let mut texts = [const { None }; TEXTS.len()];
-    for (text, name) in texts.iter_mut().zip(TEXTS) {
-        match source::text(row, name)? {
-            Ok(value) => *text = value,
-            Err(reason) => return Ok((id.clone(), bad(reason))),
-        }
-    }
-    let rating: Option<i64> = row.try_get("", "rating")?;
-    let is_integer: bool = row.try_get("", "is_integer")?;
-    let has_nul = texts.iter().flatten().any(|text| text.contains('\0'));
-    let item = if row.try_get::<bool>("", "large")? {
-        bad("a value is over 1 MiB")
-    } else if has_nul {
-        bad("a text contains a NUL character")
-    } else if !is_integer {
-        bad("the rating is not an integer")
-    } else {
-        match rating.map(i32::try_from).transpose() {
-            Ok(rating) if rating.is_none_or(|rating| (1..=5).contains(&rating)) => {
-                let [agent, task, kind, comment, action, by] = texts.map(Cell::from);
-                let rating = rating.map_or(Cell::Null, Cell::Integer);
-                let created = Cell::Timestamp(created);
-                Item::Row(Row {
-                    source: id.clone(),
-                    key: identity::id(NAME, &id, &[]),
-                    values: vec![agent, task, kind, rating, comment, action, created, by],
-                })
-            }
-            _ => bad("the rating is outside 1 to 5"),
-        }
+    let key = match &id.text {
+        Ok(id) => identity::id(NAME, id, &[]),
+        Err(reason) => return bad(reason),
     };
-    Ok((id, item))
+    if let Some(reason) = TEXTS.fault(row)? {
+        return bad(reason);
+    }
+    if !row.try_get::<bool>("", "is_integer")? {
+        return bad("the rating is not an integer");
+    }
+    let rating = match row.try_get::<Option<i64>>("", "rating")? {
+        None => Cell::Null,
+        Some(rating) => match i32::try_from(rating) {
+            Ok(rating @ 1..=5) => Cell::Integer(rating),
+            _ => return bad("the rating is outside 1 to 5"),
+        },
+    };
+    let text = |name: &str| row.try_get::<Option<String>>("", name).map(Cell::from);
+    Ok(Item::Row(Row {
+        source: id.shown.clone(),
+        key,
+        values: vec![
+            text("agentType")?,
+            text("taskId")?,
+            text("source")?,
+            rating,
+            text("comment")?,
+            text("actionTaken")?,
+            Cell::Timestamp(created),
+            text("createdBy")?,
+        ],
+    }))
 }

@@ -61,12 +61,15 @@ impl Unit for CampaignPrompt {
         limit: u32,
     ) -> Result<Page> {
         let mut keyset = Keyset::new("c.\"id\"", range, after);
+        let metadata = source
+            .dialect()
+            .last_of_each_key("c.\"metadata\"", "prompt");
         let prompt = match source.dialect() {
-            Dialect::Postgres => "CAST(c.\"metadata\" -> 'prompt' AS TEXT)",
-            Dialect::Sqlite => {
-                "CASE WHEN json_valid(c.\"metadata\") THEN c.\"metadata\" -> '$.prompt' \
+            Dialect::Postgres => format!("CAST({metadata} -> 'prompt' AS TEXT)"),
+            Dialect::Sqlite => format!(
+                "CASE WHEN json_valid(c.\"metadata\") THEN ({metadata}) -> '$.prompt' \
                  WHEN c.\"metadata\" IS NOT NULL THEN 'no JSON' END"
-            }
+            ),
         };
         let limit = keyset.bind_limit(limit);
         let as_of = keyset.bind(source.as_of);
@@ -103,7 +106,7 @@ impl Unit for CampaignPrompt {
         let mut page = Page::new(after);
         for row in &rows {
             let read = || {
-                let id: String = row.try_get("", "id")?;
+                let id = source::key(row, "id")?;
                 let taken: bool = row.try_get("", "taken")?;
                 let late: bool = row.try_get("", "late")?;
                 let present: bool = row.try_get("", "present")?;
@@ -114,16 +117,18 @@ impl Unit for CampaignPrompt {
             let (id, taken, late, present, json) = read().doing("reading Campaign")?;
             let item = if taken {
                 Item::Skip("prompt already set")
+            } else if let Err(reason) = &id.text {
+                bad(&id.shown, reason)
             } else if source.catching_up && late {
                 // Campaigns that are created meanwhile are the next run's: else a catch-up would never end.
                 Item::Skip("created after as_of")
             } else {
                 match json {
-                    Ok(json) => prompt_item(&id, present, json.as_deref()),
-                    Err(reason) => bad(&id, reason),
+                    Ok(json) => prompt_item(&id.shown, present, json.as_deref()),
+                    Err(reason) => bad(&id.shown, reason),
                 }
             };
-            page.push(vec![id], item);
+            page.push(vec![id.cursor], item);
         }
         page.end(rows.len(), keyset.limit());
         Ok(page)

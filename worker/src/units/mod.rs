@@ -3,9 +3,11 @@
 mod agent_feedback;
 mod campaign_prompt;
 mod intelligence_event;
+mod json;
 mod kpi_history;
 mod prompt_performance;
 
+use crate::backend::Dialect;
 use crate::core::event::Input;
 use crate::core::plan::{Column, ColumnType, Definition, Destination, Write};
 use crate::unit::{SourceTable, Unit};
@@ -22,10 +24,19 @@ pub fn phase5(logs: Vec<Input>) -> Vec<Box<dyn Unit>> {
     ]
 }
 
-/// The condition that publish job `j` has a count that is negative or fits no column (SQLite's hold any): it is bad and
-/// counts nowhere, in no unit.
-const BAD_COUNT: &str = "(j.\"impressions\" < 0 OR j.\"clicks\" < 0 OR j.\"conversions\" < 0 \
-    OR j.\"impressions\" > 2147483647 OR j.\"clicks\" > 2147483647 OR j.\"conversions\" > 2147483647)";
+/// The condition that publish job `j` has a count that is negative, no whole number or fits no column (SQLite's hold
+/// any): it is bad and counts nowhere, in no unit.
+fn bad_count(dialect: Dialect) -> String {
+    let is_bad = ["impressions", "clicks", "conversions"].map(|name| {
+        let column = format!("j.\"{name}\"");
+        let is_integer = dialect.is_integer(&column);
+        format!("NOT {is_integer} OR COALESCE({column} < 0 OR {column} > 2147483647, FALSE)")
+    });
+    format!("({})", is_bad.join(" OR "))
+}
+
+/// Why such a job is bad.
+const BAD_COUNT: &str = "a count is negative, no whole number or out of range";
 
 /// Why a row is bad whose date is infinite, or on SQLite no date at all: nobody can tell whether it lies in the window.
 const NOT_A_TIME: &str = "createdAt is not a time";

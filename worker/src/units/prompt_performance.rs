@@ -3,16 +3,17 @@
 use async_trait::async_trait;
 use sea_orm::{DbErr, QueryResult};
 
-use super::{BAD_COUNT, NOT_A_TIME, Spec, table};
+use super::{BAD_COUNT, NOT_A_TIME, Spec, bad_count, table};
 use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::identity;
-use crate::source::{self, BYTES, Keyset, Source};
-use crate::unit::{Cell, Check, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
+use crate::source::{self, BYTES, Key, Keyset, Source, Texts};
+use crate::unit::{Cell, Check, Item, Page, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "prompt_performance";
 const NO_PROMPT: &str = "Legacy campaign (no prompt recorded)";
+const TEXTS: Texts<'_> = Texts(&[("c.\"prompt\"", "prompt")]);
 
 pub(super) struct PromptPerformance {
     definition: Definition,
@@ -68,7 +69,13 @@ impl Unit for PromptPerformance {
     }
 
     async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
-        source.split("Campaign", "id", parts).await
+        let mut ranges = source.split("Campaign", "id", parts).await?;
+        let share = i64::try_from(ranges.len()).unwrap_or(1);
+        let jobs = source.count("PublishJob").await? / share;
+        for range in &mut ranges {
+            range.estimate += jobs;
+        }
+        Ok(ranges)
     }
 
     async fn read(
@@ -88,27 +95,27 @@ impl Unit for PromptPerformance {
         let keys = format!(
             "SELECT c.\"id\", {weight} AS \"{BYTES}\" FROM \"Campaign\" c WHERE {condition} \
              ORDER BY c.\"id\" LIMIT {page_limit}",
-            weight = source.dialect().weight("c.\"prompt\"", MAX_VALUE_BYTES),
+            weight = TEXTS.weight(source.dialect()),
         );
         let sql = format!(
             "WITH page AS ( \
                 SELECT c.\"id\", k.\"{BYTES}\", {created} AS \"created\", \
                     COALESCE({created} BETWEEN {since} AND {as_of}, FALSE) AS \"due\", \
-                    {prompt_bytes} <= {MAX_VALUE_BYTES} AS \"fits\", \
-                    CASE WHEN {prompt_bytes} <= {MAX_VALUE_BYTES} THEN c.\"prompt\" END AS \"prompt\" \
+                    {prompt} \
                 FROM ({keys}) k JOIN \"Campaign\" c ON c.\"id\" = k.\"id\"), \
              sums AS ( \
-                SELECT a.\"campaignId\", CAST(SUM(j.\"impressions\") AS BIGINT) AS \"impressions\", \
+                SELECT a.\"campaignId\", COUNT(*) AS \"jobs\", CAST(SUM(j.\"impressions\") AS BIGINT) AS \"impressions\", \
                     CAST(SUM(j.\"clicks\") AS BIGINT) AS \"clicks\", \
                     CAST(SUM(j.\"conversions\") AS BIGINT) AS \"conversions\" \
                 FROM page p JOIN \"Asset\" a ON a.\"campaignId\" = p.\"id\" \
                 JOIN \"PublishJob\" j ON j.\"assetId\" = a.\"id\" \
-                WHERE p.\"due\" AND NOT COALESCE({BAD_COUNT}, FALSE) GROUP BY a.\"campaignId\") \
-             SELECT p.*, COALESCE(s.\"impressions\", 0) AS \"impressions\", \
+                WHERE p.\"due\" AND NOT {is_bad} GROUP BY a.\"campaignId\") \
+             SELECT p.*, COALESCE(s.\"jobs\", 0) AS \"jobs\", COALESCE(s.\"impressions\", 0) AS \"impressions\", \
                 COALESCE(s.\"clicks\", 0) AS \"clicks\", COALESCE(s.\"conversions\", 0) AS \"conversions\" \
              FROM page p LEFT JOIN sums s ON s.\"campaignId\" = p.\"id\" ORDER BY p.\"id\"",
             keys = source::bounded(&keys, "\"id\""),
-            prompt_bytes = source.dialect().bytes("c.\"prompt\""),
+            prompt = TEXTS.select(source.dialect()),
+            is_bad = bad_count(source.dialect()),
         );
         let doing = "reading Campaign and PublishJob";
         let rows = source.all(doing, &sql, keyset.values()).await?;
@@ -117,14 +124,17 @@ impl Unit for PromptPerformance {
         for row in &rows {
             page.weigh(row).doing(doing)?;
             let campaign = campaign(row).doing(doing)?;
-            if campaign.due {
-                due.push(campaign.id.clone());
-            }
             let item = campaign.item(source.as_of);
-            page.push(vec![campaign.id], item);
+            page.push(vec![campaign.id.cursor], item);
+            page.skip("summed up", campaign.jobs);
+            if let (true, Ok(id)) = (campaign.due, campaign.id.text) {
+                due.push(id);
+            }
         }
         page.end(rows.len(), keyset.limit());
-        page.items.extend(bad_jobs(source, &due).await?);
+        for item in bad_jobs(source, &due).await? {
+            page.add(item);
+        }
         Ok(page)
     }
 
@@ -141,11 +151,11 @@ impl Unit for PromptPerformance {
 
 /// A campaign with the sums of its jobs.
 struct Campaign {
-    id: String,
+    id: Key,
     created: Option<i64>,
     due: bool,
-    prompt_fits: bool,
     prompt: Result<Option<String>, &'static str>,
+    jobs: i64,
     impressions: i64,
     clicks: i64,
     conversions: i64,
@@ -153,11 +163,14 @@ struct Campaign {
 
 fn campaign(row: &QueryResult) -> Result<Campaign, DbErr> {
     Ok(Campaign {
-        id: row.try_get("", "id")?,
+        id: source::key(row, "id")?,
         created: row.try_get("", "created")?,
         due: row.try_get("", "due")?,
-        prompt_fits: row.try_get::<Option<bool>>("", "fits")?.unwrap_or(true),
-        prompt: source::text(row, "prompt")?,
+        prompt: match TEXTS.fault(row)? {
+            Some(reason) => Err(reason),
+            None => Ok(row.try_get("", "prompt")?),
+        },
+        jobs: row.try_get("", "jobs")?,
         impressions: row.try_get("", "impressions")?,
         clicks: row.try_get("", "clicks")?,
         conversions: row.try_get("", "conversions")?,
@@ -167,7 +180,7 @@ fn campaign(row: &QueryResult) -> Result<Campaign, DbErr> {
 impl Campaign {
     fn item(&self, as_of: i64) -> Item {
         let bad = |reason: &str| Item::Bad {
-            key: self.id.clone(),
+            key: self.id.shown.clone(),
             reason: reason.into(),
         };
         let Some(created) = self.created else {
@@ -179,9 +192,10 @@ impl Campaign {
         if self.impressions <= 0 {
             return Item::Skip("no impressions");
         }
-        if !self.prompt_fits {
-            return bad("the prompt is over 1 MiB");
-        }
+        let id = match &self.id.text {
+            Ok(id) => id,
+            Err(reason) => return bad(reason),
+        };
         let prompt = match &self.prompt {
             Ok(prompt) => prompt.as_deref().unwrap_or(NO_PROMPT),
             Err(reason) => return bad(reason),
@@ -194,10 +208,10 @@ impl Campaign {
             Cell::Double(f64::from(numerator) / f64::from(denominator))
         };
         Item::Row(Row {
-            source: self.id.clone(),
-            key: identity::id(NAME, &self.id, &[]),
+            source: id.clone(),
+            key: identity::id(NAME, id, &[]),
             values: vec![
-                Cell::from(self.id.as_str()),
+                Cell::from(id.as_str()),
                 Cell::from(prompt),
                 Cell::Integer(impressions),
                 Cell::Integer(clicks),
@@ -221,15 +235,16 @@ async fn bad_jobs(source: &Source, campaigns: &[String]) -> Result<Vec<Item>> {
     let campaigns: Vec<_> = campaigns.iter().map(String::as_str).collect();
     let sql = format!(
         "SELECT j.\"id\" FROM \"PublishJob\" j JOIN \"Asset\" a ON a.\"id\" = j.\"assetId\" \
-         WHERE {BAD_COUNT} AND {} ORDER BY j.\"id\"",
+         WHERE {} AND {} ORDER BY j.\"id\"",
+        bad_count(dialect),
         dialect.is_any("a.\"campaignId\"", "$1")
     );
     let doing = "reading PublishJob";
     let rows = source.all(doing, &sql, [dialect.texts(&campaigns)]).await?;
     let bad = |row: &QueryResult| {
         Ok(Item::Bad {
-            key: format!("PublishJob/{}", row.try_get::<String>("", "id")?),
-            reason: "a count is negative or out of range".into(),
+            key: format!("PublishJob/{}", source::key(row, "id")?.shown),
+            reason: BAD_COUNT.into(),
         })
     };
     let items: Result<_, DbErr> = rows.iter().map(bad).collect();

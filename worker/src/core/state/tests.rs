@@ -165,7 +165,7 @@ fn an_undo_fences_the_whole_run() {
     assert_eq!(state.gate("second"), Gate::Fenced);
 }
 
-/// A batch as a worker would commit it, from numbers.
+/// A batch as a worker would commit it, from numbers: of rows that were read one by one.
 fn batch(from: usize, to: usize, written: i64, skipped: i64, bad: i64, last: bool) -> Event {
     let cursor = |place: usize| (place > 0).then(|| vec![place.to_string()]);
     Event::BatchCommitted(BatchCommitted {
@@ -227,6 +227,20 @@ proptest! {
         prop_assert_eq!(whole.read, whole.written + whole.skipped + whole.quarantined);
         prop_assert!(whole.done);
         prop_assert!(whole.apply(&batch(batches.len(), 99, 0, 0, 0, true)).is_err());
+    }
+
+    /// Rows that are computed from many others are written, and none of those read.
+    #[test]
+    fn computed_rows_are_not_read(written in 1..50i64, summed in 0..50i64) {
+        let Event::BatchCommitted(mut computed) = batch(0, 1, written, summed, 0, false) else {
+            unreachable!("batch gives that event");
+        };
+        computed.read = summed;
+        let mut state = partition();
+        state.apply(&Event::BatchCommitted(computed.clone())).expect("legal");
+        prop_assert_eq!((state.read, state.written), (summed, written));
+        computed.read = -1;
+        prop_assert!(partition().apply(&Event::BatchCommitted(computed)).is_err());
     }
 
     /// No batch is committed twice, out of order, with a false balance, or with bad rows that nobody set aside.

@@ -6,15 +6,19 @@ use super::task::{self, Fault, Optional, Task};
 use super::{OUTSIDE, due};
 use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
-use crate::source::{self, BYTES, Keyset, Source};
-use crate::unit::{Item, MAX_VALUE_BYTES, Page, Range};
+use crate::source::{self, BYTES, Key, Keyset, Source, Texts};
+use crate::unit::{Item, Page, Range};
 
-/// The texts of variable length that are carried over, and what they are selected as.
-const TEXTS: [(&str, &str); 3] = [
+/// The texts that are carried over, and what they are selected as.
+const TEXTS: Texts<'_> = Texts(&[
     ("COALESCE(a.\"agentId\", a.\"agentType\")", "agent"),
     ("a.\"assetId\"", "assetId"),
     ("a.\"model\"", "model"),
-];
+    TENANT,
+]);
+/// The texts of the row itself.
+const OWN: Texts<'_> = Texts(TEXTS.0.split_at(3).0);
+const TENANT: (&str, &str) = ("c.\"tenantId\"", "tenantId");
 
 /// The columns that hold integers.
 const INTEGERS: [&str; 3] = ["tokensIn", "tokensOut", "latencyMs"];
@@ -28,8 +32,8 @@ pub(super) async fn read(
 ) -> Result<Page> {
     let mut keyset = Keyset::inclusive("a.\"campaignId\"", range, after);
     if let Some([campaign, id]) = after.map(Vec::as_slice) {
-        let campaign = keyset.bind(campaign.as_str());
-        let id = keyset.bind(id.as_str());
+        let campaign = keyset.bind_key(campaign);
+        let id = keyset.bind_key(id);
         keyset.and(format!(
             "(a.\"campaignId\" > {campaign} OR a.\"id\" > {id})"
         ));
@@ -38,115 +42,116 @@ pub(super) async fn read(
     let page_limit = keyset.bind_limit(limit);
     let due = due(source, &mut keyset);
     let dialect = source.dialect();
-    let weights = TEXTS.map(|(text, _)| dialect.weight(text, MAX_VALUE_BYTES));
-    let larges = TEXTS.map(|(text, _)| {
-        let bytes = dialect.bytes(text);
-        format!("COALESCE({bytes}, 0) > {MAX_VALUE_BYTES}")
-    });
-    let texts = TEXTS.map(|(text, name)| {
-        let bytes = dialect.bytes(text);
-        format!("CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN {text} END AS \"{name}\"")
-    });
     let integers = INTEGERS.map(|name| format!("CAST(a.\"{name}\" AS BIGINT) AS \"{name}\""));
     let are_integers = INTEGERS.map(|name| dialect.is_integer(&format!("a.\"{name}\"")));
     let keys = format!(
         "SELECT a.\"id\", a.\"campaignId\", {weight} AS \"{BYTES}\" FROM \"AgentTask\" a WHERE {condition} \
          ORDER BY a.\"campaignId\", a.\"id\" LIMIT {page_limit}",
-        weight = weights.join(" + "),
+        weight = OWN.weight(dialect),
+    );
+    // Bounded twice: by the rows themselves, so that few campaigns are looked at, and with their tenants.
+    let weighed = format!(
+        "SELECT k.\"id\", k.\"campaignId\", k.\"{BYTES}\" + COALESCE({tenant}, 0) AS \"{BYTES}\" \
+         FROM ({keys}) k LEFT JOIN \"Campaign\" c ON c.\"id\" = k.\"campaignId\"",
+        tenant = Texts(&[TENANT]).weight(dialect),
+        keys = source::bounded(&keys, "\"campaignId\", \"id\""),
     );
     let sql = format!(
-        "SELECT a.\"id\", a.\"campaignId\", k.\"{BYTES}\", a.\"status\", {texts}, ({large}) AS \"large\", \
-            {integers}, ({are_integers}) AS \"are_integers\", \
+        "SELECT a.\"id\", a.\"campaignId\", k.\"{BYTES}\", a.\"status\", {texts}, \
+            {integers}, ({are_integers}) AS \"are_integers\", {is_number} AS \"is_number\", \
             CAST(a.\"costUsd\" AS TEXT) AS \"cost\", {completed} AS \"completed\", \
-            c.\"tenantId\", {due} AS \"due\" \
+            c.\"id\" IS NOT NULL AS \"present\", {due} AS \"due\" \
          FROM ({keys}) k JOIN \"AgentTask\" a ON a.\"id\" = k.\"id\" \
          LEFT JOIN \"Campaign\" c ON c.\"id\" = a.\"campaignId\" ORDER BY a.\"campaignId\", a.\"id\"",
-        texts = texts.join(", "),
-        large = larges.join(" OR "),
+        texts = TEXTS.select(dialect),
+        is_number = dialect.is_number("a.\"costUsd\""),
         integers = integers.join(", "),
         are_integers = are_integers.join(" AND "),
         completed = dialect.millis("COALESCE(a.\"completedAt\", a.\"createdAt\")"),
-        keys = source::bounded(&keys, "\"campaignId\", \"id\""),
+        keys = source::bounded(&weighed, "\"campaignId\", \"id\""),
     );
     let doing = "reading AgentTask";
     let rows = source.all(doing, &sql, keyset.values()).await?;
     let mut page = Page::new(after);
     for row in &rows {
         page.weigh(row).doing(doing)?;
-        let (cursor, item) = item(row, source).doing(doing)?;
-        page.push(cursor, item);
+        let id = source::key(row, "id").doing(doing)?;
+        let campaign = source::key(row, "campaignId").doing(doing)?;
+        let item = item(row, &id, &campaign, source).doing(doing)?;
+        page.push(vec![campaign.cursor, id.cursor], item);
     }
     page.end(rows.len(), keyset.limit());
     Ok(page)
 }
 
-fn item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item), DbErr> {
-    let id: String = row.try_get("", "id")?;
-    let campaign: String = row.try_get("", "campaignId")?;
-    let due: bool = row.try_get("", "due")?;
-    let cursor = vec![campaign.clone(), id.clone()];
-    let key = format!("AgentTask/{id}");
-    let bad = |key, reason: &str| {
-        let reason = reason.into();
-        Item::Bad { key, reason }
+fn item(row: &QueryResult, id: &Key, campaign: &Key, source: &Source) -> Result<Item, DbErr> {
+    let key = format!("AgentTask/{}", id.shown);
+    let bad = |reason: &str| {
+        let (key, reason) = (key.clone(), reason.into());
+        Ok(Item::Bad { key, reason })
     };
-    let status = match source::text(row, "status")? {
-        Ok(status) => status.unwrap_or_default(),
-        Err(reason) => return Ok((cursor, bad(key, reason))),
+    let status = match source::required(row, "status")? {
+        Ok(status) => status,
+        Err(reason) => return bad(reason),
     };
     if !matches!(status.as_str(), "done" | "error") {
-        return Ok((cursor, Item::Skip("execution not finished")));
+        return Ok(Item::Skip("execution not finished"));
     }
-    let tenant = match source::text(row, "tenantId")? {
-        Ok(Some(tenant)) => tenant,
-        Ok(None) => return Ok((cursor, bad(key, "there is no such campaign"))),
-        Err(reason) => return Ok((cursor, bad(key, reason))),
+    if !row.try_get::<bool>("", "present")? {
+        return bad("there is no such campaign");
+    }
+    if !row.try_get::<bool>("", "due")? {
+        return Ok(Item::Skip(OUTSIDE));
+    }
+    let campaign = match (&id.text, &campaign.text) {
+        (Ok(_), Ok(campaign)) => campaign,
+        (Err(reason), _) | (_, Err(reason)) => return bad(reason),
     };
-    if !due {
-        return Ok((cursor, Item::Skip(OUTSIDE)));
+    if let Some(reason) = TEXTS.fault(row)? {
+        return bad(reason);
     }
+    let tenant = match source::required(row, "tenantId")? {
+        Ok(tenant) => tenant,
+        Err(reason) => return bad(reason),
+    };
     let task = task(row, status == "done")?.and_then(|task| Task::checked(task, source.as_of));
-    let event = |task: Task, key| task.event(key, &campaign, &tenant);
-    Ok((cursor, task::item(source, task, key, event)))
+    let event = |task: Task, key| task.event(key, campaign, &tenant);
+    Ok(task::item(source, task, key, event))
 }
 
-/// The execution that a row holds.
+/// The execution that a row holds; its texts have no fault.
 fn task(row: &QueryResult, success: bool) -> Result<Result<Task, Fault>, DbErr> {
-    if row.try_get::<bool>("", "large")? {
-        return Ok(Err(Fault::Bad("a value is over 1 MiB")));
-    }
     if !row.try_get::<bool>("", "are_integers")? {
         return Ok(Err(Fault::Bad("a count is not an integer")));
+    }
+    if !row.try_get::<bool>("", "is_number")? {
+        return Ok(Err(Fault::Bad("costUsd is not a number")));
     }
     let Some(completed_at) = row.try_get("", "completed")? else {
         return Ok(Err(Fault::Bad("completedAt is not a time")));
     };
+    let number = |name: &str| row.try_get::<Option<i64>>("", name);
     let (duration, tokens_in, tokens_out) = (
-        row.try_get::<i64>("", "latencyMs")?,
-        row.try_get::<i64>("", "tokensIn")?,
-        row.try_get::<i64>("", "tokensOut")?,
+        number("latencyMs")?,
+        number("tokensIn")?,
+        number("tokensOut")?,
     );
-    let texts = (
-        source::text(row, "agent")?,
-        source::text(row, "assetId")?,
-        source::text(row, "model")?,
-        source::text(row, "cost")?,
-    );
-    let (Ok(agent), Ok(asset), Ok(model), Ok(cost)) = texts else {
-        return Ok(Err(Fault::Bad(source::NOT_TEXT)));
-    };
-    let (Some(agent), Some(cost)) = (agent, cost) else {
+    let (agent, cost): (Option<String>, Option<String>) =
+        (row.try_get("", "agent")?, row.try_get("", "cost")?);
+    let (Some(agent), Some(cost), Some(duration), Some(tokens_in), Some(tokens_out)) =
+        (agent, cost, duration, tokens_in, tokens_out)
+    else {
         return Ok(Err(Fault::Bad("a required value is missing")));
     };
     Ok(Ok(Task {
         agent,
-        asset,
+        asset: row.try_get("", "assetId")?,
         completed_at,
         success,
         duration: Optional::number(duration),
         tokens_in: Optional::number(tokens_in),
         tokens_out: Optional::number(tokens_out),
         cost: Optional::number(cost),
-        model,
+        model: row.try_get("", "model")?,
     }))
 }

@@ -5,14 +5,14 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, QueryResult};
 
 use super::OUTSIDE;
 use super::task::{self, Fields, Task};
 use crate::core::event::{Cursor, Input};
 use crate::error::{Doing, Error, Result};
 use crate::inputs;
-use crate::source::Source;
+use crate::source::{self, PAGE_BYTES, Source, Texts};
 use crate::unit::{Item, MAX_VALUE_BYTES, Page};
 
 /// How many objects in a message are looked at: enough for any log, and a bound on a line of nothing but braces.
@@ -36,7 +36,7 @@ struct Line {
     text: Option<Vec<u8>>,
 }
 
-/// The next lines of all files; cursor [file, line], both counted from 1 in the order given.
+/// The next lines of all files, fewer where they or their tenants' ids come to [`PAGE_BYTES`] before; cursor [file, line], both counted from 1 in the order given.
 pub(super) async fn read(
     source: &Source,
     logs: &[Input],
@@ -52,15 +52,26 @@ pub(super) async fn read(
             campaigns.push(campaign);
         }
     }
-    let campaigns = tenants(source, &campaigns).await?;
+    let campaigns = campaigns_of(source, &campaigns).await?;
     let mut page = Page::new(after);
     for (line, candidate) in lines.iter().zip(texts) {
+        if page.is_heavy() {
+            break;
+        }
+        page.bytes += bytes(line);
         let item = match candidate {
             Candidate::None => Item::Skip(NO_TASK),
             Candidate::Bad(item) => item,
             Candidate::Task { campaign, json } => match campaigns.get(&campaign) {
-                Some((_, false)) => Item::Skip(OUTSIDE),
-                Some((tenant, true)) => {
+                Some(Campaign { due: false, .. }) => Item::Skip(OUTSIDE),
+                Some(Campaign {
+                    tenant: Err(reason),
+                    ..
+                }) => bad(line, logs, reason),
+                Some(Campaign {
+                    tenant: Ok(tenant), ..
+                }) => {
+                    page.bytes += i64::try_from(tenant.len()).unwrap_or(i64::MAX);
                     let task = Task::parse(&json, source.as_of);
                     let event = |task: Task, key| task.event(key, &campaign, tenant);
                     task::item(source, task, key(line, logs), event)
@@ -100,13 +111,18 @@ fn candidate(line: &Line, logs: &[Input]) -> Candidate {
     }
 }
 
-/// The JSON text of the task that a line holds: its `message`, or an object within the message's text.
+/// The JSON text of the task that a line holds: its `message`, or an object within the message, be that JSON or text.
 fn find_task(line: &str) -> Option<String> {
     let message = Fields::parse(line)?.message?.get();
-    if message.starts_with('{') {
-        return is_task(message).then(|| message.to_owned());
+    if message.starts_with(['{', '[']) {
+        // Braces within its strings begin no task: the quotes behind them have backslashes.
+        return first_task(message);
     }
-    let message: String = serde_json::from_str(message).ok()?;
+    first_task(&serde_json::from_str::<String>(message).ok()?)
+}
+
+/// The first object in a text that is a task.
+fn first_task(message: &str) -> Option<String> {
     let mut from = 0;
     for _ in 0..MAX_OBJECTS {
         let Some(found) = message[from..].find('{') else {
@@ -122,6 +138,11 @@ fn find_task(line: &str) -> Option<String> {
         }
     }
     None
+}
+
+fn bytes(line: &Line) -> i64 {
+    let bytes = line.text.as_ref().map_or(0, Vec::len);
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 fn is_task(json: &str) -> bool {
@@ -140,32 +161,45 @@ fn key(line: &Line, logs: &[Input]) -> String {
     format!("{path}:{}", line.line)
 }
 
-/// Tenant of each campaign, and whether it lies in the window.
-async fn tenants(source: &Source, campaigns: &[&str]) -> Result<HashMap<String, (String, bool)>> {
-    if campaigns.is_empty() {
+/// What a line's campaign tells about its event.
+struct Campaign {
+    tenant: Result<String, &'static str>,
+    /// Whether it lies in the window.
+    due: bool,
+}
+
+const TENANT: Texts<'_> = Texts(&[("c.\"tenantId\"", "tenantId")]);
+
+async fn campaigns_of(source: &Source, ids: &[&str]) -> Result<HashMap<String, Campaign>> {
+    if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let dialect = source.dialect();
     let sql = format!(
-        "SELECT c.\"id\", c.\"tenantId\", COALESCE({} BETWEEN $2 AND $3, FALSE) AS \"due\" \
+        "SELECT c.\"id\", {}, COALESCE({} BETWEEN $2 AND $3, FALSE) AS \"due\" \
          FROM \"Campaign\" c WHERE {}",
+        TENANT.select(dialect),
         dialect.millis("c.\"createdAt\""),
         dialect.is_any("c.\"id\"", "$1"),
     );
     let doing = "looking up the campaigns of log lines";
     let values = [
-        dialect.texts(campaigns),
+        dialect.texts(ids),
         source.since().into(),
         source.as_of.into(),
     ];
     let rows = source.all(doing, &sql, values).await?;
-    let found: Result<_, DbErr> = rows
-        .iter()
-        .map(|row| {
-            let tenant: (String, bool) = (row.try_get("", "tenantId")?, row.try_get("", "due")?);
-            Ok((row.try_get("", "id")?, tenant))
-        })
-        .collect();
+    let campaign = |row: &QueryResult| {
+        let campaign = Campaign {
+            tenant: match TENANT.fault(row)? {
+                Some(reason) => Err(reason),
+                None => source::required(row, "tenantId")?,
+            },
+            due: row.try_get("", "due")?,
+        };
+        Ok((row.try_get("", "id")?, campaign))
+    };
+    let found: Result<_, DbErr> = rows.iter().map(campaign).collect();
     found.doing(doing)
 }
 
@@ -186,8 +220,10 @@ fn next_lines(
         _ => open(logs, file, line)?,
     };
     let mut lines = Vec::new();
+    let mut weight = 0;
     while let Some(open_file) = &mut reader
         && lines.len() < usize::try_from(limit).unwrap_or(usize::MAX)
+        && weight < PAGE_BYTES
     {
         let failed = |error| unreadable(logs, open_file.file, &error);
         match read_line(&mut open_file.input).map_err(failed)? {
@@ -198,6 +234,7 @@ fn next_lines(
                     line: open_file.line,
                     text,
                 });
+                weight += lines.last().map_or(0, bytes);
             }
             None => reader = open(logs, open_file.file + 1, 0)?,
         }
@@ -270,8 +307,10 @@ mod tests {
     fn a_task_is_found_wherever_a_drain_puts_it() {
         let text = serde_json::json!(TASK).to_string();
         let within = serde_json::json!(format!("agent {{done}}: {TASK} in 3 s")).to_string();
-        let nested = serde_json::json!(format!("{{\"task\":{TASK}}}")).to_string();
-        for message in [TASK, &text, &within, &nested] {
+        let object = format!(r#"{{"level":"{{","task":[1,{{"deep":{TASK}}}]}}"#);
+        let array = format!("[{TASK}]");
+        let nested = serde_json::json!(object).to_string();
+        for message in [TASK, &text, &within, &nested, &object, &array] {
             let line = format!(r#"{{"level":"info","message":{message}}}"#);
             assert_eq!(find_task(&line).as_deref(), Some(TASK), "{line}");
         }
@@ -285,6 +324,7 @@ mod tests {
             "[]",
             r#"{"message":"plain"}"#,
             r#"{"message":{"campaignId":"c","agentId":"a"}}"#,
+            r#"{"message":{"text":"{\"campaignId\":\"c\",\"agentId\":\"a\",\"success\":true}"}}"#,
             r#"{"message":null}"#,
             TASK,
         ] {

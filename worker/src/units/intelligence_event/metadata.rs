@@ -7,8 +7,14 @@ use super::{NOT_A_TIME, OUTSIDE, due};
 use crate::backend::Dialect;
 use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
-use crate::source::{self, BYTES, Keyset, PAGE_BYTES, Source};
+use crate::source::{self, BYTES, Key, Keyset, PAGE_BYTES, Source, TOO_LARGE, Texts};
 use crate::unit::{Item, MAX_VALUE_BYTES, Page, Range};
+
+/// What a task of no more than 1 MiB may take as JSONB: `1, ` becomes an entry and a number of 12 bytes. One that takes
+/// more is never made text.
+const MAX_JSONB_BYTES: usize = 6 * MAX_VALUE_BYTES;
+
+const TENANT: Texts<'_> = Texts(&[("c.\"tenantId\"", "tenantId")]);
 
 /// Campaigns that are expanded at first; how many then, their yield tells.
 const FIRST_CAMPAIGNS: usize = 8;
@@ -69,7 +75,7 @@ async fn expand(
     let due = due(source, &mut keyset);
     let rest = match after.map(Vec::as_slice) {
         Some([id, ordinal]) => {
-            let id = keyset.bind(id.as_str());
+            let id = keyset.bind_key(id);
             let ordinal = keyset.bind(ordinal.parse().unwrap_or(i64::MAX));
             format!("(c.\"id\" > {id} OR COALESCE({{ordinal}}, 0) > {ordinal})")
         }
@@ -77,7 +83,7 @@ async fn expand(
     };
     // The cursor's campaign weighs nothing: it may have no rows left, and the next must come along with it.
     let weighs = match after.and_then(|cursor| cursor.first()) {
-        Some(id) => format!("c.\"due\" AND c.\"id\" <> {}", keyset.bind(id.as_str())),
+        Some(id) => format!("c.\"due\" AND c.\"id\" <> {}", keyset.bind_key(id)),
         None => "c.\"due\"".into(),
     };
     let created = source.dialect().millis("c.\"createdAt\"");
@@ -91,12 +97,14 @@ async fn expand(
         "FROM ({}) k JOIN \"Campaign\" c ON c.\"id\" = k.\"id\" ORDER BY c.\"id\" LIMIT {campaigns}",
         source::bounded(&keys, "\"id\"")
     );
+    let dialect = source.dialect();
+    let tenant = TENANT.select(dialect);
     // The campaign's tasks are taken out once a campaign, in the inner query, and made text once a task.
-    let tasks = match source.dialect() {
+    let tasks = match dialect {
         Dialect::Postgres => format!(
-            "SELECT c.\"id\", c.\"tenantId\", c.\"due\", c.\"dated\", c.\"stored\", jsonb_typeof(c.\"tasks\") AS \"type\", \
+            "SELECT c.\"id\", {tenant}, c.\"due\", c.\"dated\", c.\"stored\", jsonb_typeof(c.\"tasks\") AS \"type\", \
                 COALESCE(t.\"ordinal\", 0) AS \"ordinal\", jsonb_typeof(t.\"task\") AS \"task_type\", \
-                CASE WHEN pg_column_size(t.\"task\") <= {bytes} THEN CAST(t.\"task\" AS TEXT) END AS \"task\" \
+                CASE WHEN pg_column_size(t.\"task\") <= {MAX_JSONB_BYTES} THEN CAST(t.\"task\" AS TEXT) END AS \"task\" \
              FROM (SELECT c.\"id\", c.\"tenantId\", k.\"due\", k.\"dated\", k.\"{BYTES}\" AS \"stored\", \
                     CASE WHEN k.\"due\" THEN c.\"metadata\" -> 'agentTasks' END AS \"tasks\" \
                 {from}) c \
@@ -104,29 +112,32 @@ async fn expand(
                 CASE WHEN jsonb_typeof(c.\"tasks\") = 'array' THEN c.\"tasks\" ELSE '[]' END) \
                 WITH ORDINALITY t (\"task\", \"ordinal\") ON TRUE \
              WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"ordinal\", 0) LIMIT {page_limit}",
-            bytes = 2 * MAX_VALUE_BYTES,
             rest = rest.replace("{ordinal}", "t.\"ordinal\""),
         ),
         Dialect::Sqlite => format!(
-            "SELECT c.\"id\", c.\"tenantId\", c.\"due\", c.\"dated\", c.\"stored\", c.\"type\", \
+            "SELECT c.\"id\", {tenant}, c.\"due\", c.\"dated\", c.\"stored\", c.\"type\", \
                 COALESCE(t.\"key\" + 1, 0) AS \"ordinal\", t.\"type\" AS \"task_type\", \
-                CASE WHEN t.\"type\" = 'object' AND octet_length(t.\"value\") <= {bytes} THEN t.\"value\" END AS \"task\" \
+                CASE WHEN t.\"type\" = 'object' AND octet_length(t.\"value\") <= {MAX_VALUE_BYTES} THEN t.\"value\" END AS \"task\" \
              FROM (SELECT c.\"id\", c.\"tenantId\", k.\"due\", k.\"dated\", k.\"{BYTES}\" AS \"stored\", \
                     CASE WHEN NOT k.\"due\" OR c.\"metadata\" IS NULL THEN NULL \
-                        WHEN json_valid(c.\"metadata\") THEN json_type(c.\"metadata\", '$.agentTasks') \
+                        WHEN json_valid(c.\"metadata\") THEN json_type({metadata}, '$.agentTasks') \
                         ELSE 'no JSON' END AS \"type\", \
                     CASE WHEN k.\"due\" AND json_valid(c.\"metadata\") \
-                        THEN c.\"metadata\" -> '$.agentTasks' END AS \"tasks\" \
+                        THEN ({metadata}) -> '$.agentTasks' END AS \"tasks\" \
                 {from}) c \
              LEFT JOIN json_each(CASE WHEN c.\"type\" = 'array' THEN c.\"tasks\" END) t \
              WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"key\" + 1, 0) LIMIT {page_limit}",
-            bytes = 2 * MAX_VALUE_BYTES,
+            metadata = dialect.last_of_each_key("c.\"metadata\"", "agentTasks"),
             rest = rest.replace("{ordinal}", "t.\"key\" + 1"),
         ),
     };
+    // JSONB says little about the text: a number of a few bytes may have thousands of digits.
     let weighed = format!(
-        "SELECT t.*, COALESCE({bytes}, 0) AS \"{BYTES}\" FROM ({tasks}) t",
-        bytes = source.dialect().bytes("t.\"task\""),
+        "SELECT t.\"id\", t.\"tenantId\", t.\"large\", t.\"due\", t.\"dated\", t.\"stored\", t.\"type\", t.\"ordinal\", \
+            t.\"task_type\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN t.\"task\" END AS \"task\", \
+            COALESCE({weight}, 0) AS \"{BYTES}\" FROM ({tasks}) t",
+        bytes = dialect.bytes("t.\"task\""),
+        weight = Texts(&[("t.\"task\"", ""), ("t.\"tenantId\"", "")]).weight(dialect),
     );
     let sql = format!(
         "SELECT r.* FROM ({}) r ORDER BY r.\"id\", r.\"ordinal\"",
@@ -138,63 +149,66 @@ async fn expand(
     let mut met = Met::default();
     for row in &rows {
         page.weigh(row).doing(doing)?;
-        let (cursor, item) = item(row, source).doing(doing)?;
-        if cursor.first() != last.as_ref() {
-            last = cursor.first().cloned();
+        let campaign = source::key(row, "id").doing(doing)?;
+        let ordinal: i64 = row.try_get("", "ordinal").doing(doing)?;
+        let item = item(row, &campaign, ordinal, source).doing(doing)?;
+        if last.as_ref() != Some(&campaign.cursor) {
+            last = Some(campaign.cursor.clone());
             met.campaigns += 1;
             met.stored += row.try_get::<i64>("", "stored").doing(doing)?;
         }
-        page.push(cursor, item);
+        page.push(vec![campaign.cursor, ordinal.to_string()], item);
     }
     Ok(met)
 }
 
-fn item(row: &QueryResult, source: &Source) -> Result<(Cursor, Item), DbErr> {
-    let campaign: String = row.try_get("", "id")?;
-    let due: bool = row.try_get("", "due")?;
+fn item(row: &QueryResult, campaign: &Key, ordinal: i64, source: &Source) -> Result<Item, DbErr> {
+    let bad = |place: String, reason: &str| {
+        Ok(Item::Bad {
+            key: format!("{}{place}", campaign.shown),
+            reason: reason.to_owned(),
+        })
+    };
+    let whole = String::new;
+    if !row.try_get::<bool>("", "dated")? {
+        return bad(whole(), NOT_A_TIME);
+    }
+    if !row.try_get::<bool>("", "due")? {
+        return Ok(Item::Skip(OUTSIDE));
+    }
+    let tenant = match TENANT.fault(row)? {
+        Some(reason) => Err(reason),
+        None => source::required(row, "tenantId")?,
+    };
+    let (id, tenant) = match (&campaign.text, tenant) {
+        (Ok(id), Ok(tenant)) => (id, tenant),
+        // The campaign is set aside once, whatever the number of its tasks.
+        _ if ordinal > 1 => return Ok(Item::Skip("its campaign is bad")),
+        (Err(reason), _) => return bad(whole(), reason),
+        (_, Err(reason)) => return bad(whole(), reason),
+    };
     let kind: Option<String> = row.try_get("", "type")?;
-    let ordinal: i64 = row.try_get("", "ordinal")?;
     let task_kind: Option<String> = row.try_get("", "task_type")?;
-    let is_dated: bool = row.try_get("", "dated")?;
-    let task = source::text(row, "task")?;
-    let cursor = vec![campaign.clone(), ordinal.to_string()];
-    let bad = |key: String, reason: &str| Item::Bad {
-        key,
-        reason: reason.to_owned(),
-    };
-    if !is_dated {
-        return Ok((cursor, bad(campaign, NOT_A_TIME)));
-    }
-    if !due {
-        return Ok((cursor, Item::Skip(OUTSIDE)));
-    }
-    let tenant = match source::text(row, "tenantId")? {
-        Ok(tenant) => tenant.unwrap_or_default(),
-        Err(reason) => return Ok((cursor, bad(campaign, reason))),
-    };
-    let key = format!("{campaign}/agentTasks");
-    let item = match (kind.as_deref(), task_kind.as_deref()) {
-        (None | Some("null"), _) | (Some("array"), None) => Item::Skip("no agent tasks"),
-        (Some("no JSON"), _) => bad(campaign, "metadata is not JSON"),
-        (Some("array"), Some("object")) => {
-            let key = format!("{key}/{}", ordinal - 1);
-            match task {
-                Ok(Some(task)) if task.len() <= MAX_VALUE_BYTES => {
-                    let task = Task::parse(&task, source.as_of);
-                    let event = |task: Task, key| task.event(key, &campaign, &tenant);
-                    task::item(source, task, key, event)
-                }
-                Ok(_) => bad(key, "the task is over 1 MiB"),
-                Err(reason) => bad(key, reason),
+    let place = format!("/agentTasks/{}", ordinal - 1);
+    match (kind.as_deref(), task_kind.as_deref()) {
+        (None | Some("null"), _) | (Some("array"), None) => Ok(Item::Skip("no agent tasks")),
+        (Some("no JSON"), _) => bad(whole(), "metadata is not JSON"),
+        (Some("array"), Some("object")) => match source::text(row, "task")? {
+            Ok(Some(task)) => {
+                let task = Task::parse(&task, source.as_of);
+                let event = |task: Task, key| task.event(key, id, &tenant);
+                let key = format!("{}{place}", campaign.shown);
+                Ok(task::item(source, task, key, event))
             }
-        }
-        (Some("array"), Some(_)) => bad(
-            format!("{key}/{}", ordinal - 1),
-            "the task is not an object",
+            Ok(None) => bad(place, TOO_LARGE),
+            Err(reason) => bad(place, reason),
+        },
+        (Some("array"), Some(_)) => bad(place, "the task is not an object"),
+        (Some(_), _) => bad(
+            "/agentTasks".into(),
+            "agentTasks is neither an array nor null",
         ),
-        (Some(_), _) => bad(key, "agentTasks is neither an array nor null"),
-    };
-    Ok((cursor, item))
+    }
 }
 
 /// Tasks a campaign has on average, from a few of them; at least one, as one without still counts as read.

@@ -7,13 +7,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::source::Source;
+use super::super::json;
+use crate::source::{HAS_NUL, Source};
 use crate::time;
 use crate::unit::{Item, Row};
-
-/// Decimal exponents beyond this fit no column: PostgreSQL's `numeric`, of which JSONB numbers are made, holds
-/// 16,383 digits behind the point.
-const MAX_EXPONENT: i64 = 16_000;
 
 /// Why a report of an execution is not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,12 +121,15 @@ impl Task {
             &task.tokens_out,
             &task.cost,
         ];
-        if !numbers.into_iter().all(|number| fits(&number.0)) {
+        if !numbers
+            .into_iter()
+            .all(|number| number.0 == "null" || json::fits(&number.0))
+        {
             return Err(Fault::Bad("a number does not fit the column"));
         }
         let texts = [Some(&task.agent), task.asset.as_ref(), task.model.as_ref()];
         if texts.into_iter().flatten().any(|text| text.contains('\0')) {
-            return Err(Fault::Bad("a text contains a NUL character"));
+            return Err(Fault::Bad(HAS_NUL));
         }
         Ok(task)
     }
@@ -178,22 +178,6 @@ fn is_zero(number: &str) -> bool {
     !mantissa.bytes().any(|digit| (b'1'..=b'9').contains(&digit))
 }
 
-/// Whether a JSON number (or null) can be stored; not so for NaN, which a `numeric` may hold.
-fn fits(number: &str) -> bool {
-    if number == "null" {
-        return true;
-    }
-    if serde_json::from_str::<&RawValue>(number).is_err() || number.len() > 16_000 {
-        return false;
-    }
-    match number.split_once(['e', 'E']) {
-        Some((_, exponent)) => exponent
-            .parse::<i64>()
-            .is_ok_and(|exponent| exponent.abs() <= MAX_EXPONENT),
-        None => true,
-    }
-}
-
 /// The fields that a task may have, unparsed. A key that stands twice has its last value, as in JSONB.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
@@ -226,7 +210,11 @@ impl<'a> Fields<'a> {
 
     /// The campaign's id.
     pub(super) fn campaign_id(&self) -> Result<String, &'static str> {
-        text(self.campaign, "campaignId is not a string")?.ok_or("campaignId is missing")
+        let id = text(self.campaign, "campaignId is not a string")?;
+        match id.ok_or("campaignId is missing")? {
+            id if id.contains('\0') => Err(HAS_NUL),
+            id => Ok(id),
+        }
     }
 }
 
@@ -242,7 +230,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut fields = Fields::default();
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                while let Some(key) = map.next_key::<&RawValue>()? {
+                    // A key with half a surrogate is no text, and so none of these.
+                    let key = serde_json::from_str::<Cow<'_, str>>(key.get()).unwrap_or_default();
                     let field = match key.as_ref() {
                         "campaignId" => &mut fields.campaign,
                         "agentId" => &mut fields.agent,
@@ -296,7 +286,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_has_its_last_value() {
         let task = parse(&format!(
-            r#"{GOOD},"model":7,"model":"m","other":{{"deep":[]}}"#
+            r#"{GOOD},"model":7,"\u006dodel":"m","other":{{"deep":[]}},"\ud800":1"#
         ));
         assert_eq!(task.expect("a good task").model.as_deref(), Some("m"));
     }
@@ -330,6 +320,10 @@ mod tests {
             (
                 &format!(r#"{GOOD},"model":"\u0000""#),
                 "a text contains a NUL character",
+            ),
+            (
+                &format!(r#"{GOOD},"cost":0.{}e-16000"#, "1".repeat(500)),
+                "a number does not fit the column",
             ),
             (
                 &format!(r#"{GOOD},"model":"\ud800""#),

@@ -2,13 +2,13 @@
 
 use super::calendar::{Calendar, window_start};
 use super::figures::{Figures, Metadata, Snapshot};
-use super::groups::{Group, Groups};
+use super::groups::{Group, Groups, Tenant};
 use super::snapshots::{self, Metadatas};
 use super::{METRICS, NAME, PERIODS};
 use crate::core::event::Cursor;
 use crate::error::Result;
 use crate::identity;
-use crate::source::Source;
+use crate::source::{Key, Source};
 use crate::time::{self, DAY};
 use crate::unit::{Cell, Item, Page, Range, Row};
 
@@ -26,7 +26,8 @@ pub(super) async fn read(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut page = Page::new(after);
     let mut kept = groups.take(source, range, after).filter(Group::is_fresh);
-    while page.items.len() < limit && !page.is_heavy() {
+    let mut taken = 0;
+    while taken < limit && !page.is_heavy() {
         let begun = begun(page.to.as_ref(), &calendar);
         let next = kept.and_then(|group| {
             let place = place(&group, page.to.as_ref(), begun.is_some())?;
@@ -35,7 +36,9 @@ pub(super) async fn read(
         let (group, place) = match next {
             Some(next) => next,
             None => {
-                let (after, tenant) = (page.to.as_ref(), begun.map(|(tenant, _)| tenant));
+                let after = page.to.as_ref();
+                // Only a tenant whose id is text has days.
+                let tenant = begun.map(|(tenant, _)| Key::from_cursor(tenant));
                 match groups.load(source, &calendar, range, after, tenant).await? {
                     Some(group) => (group, 0),
                     None => {
@@ -46,21 +49,25 @@ pub(super) async fn read(
             }
         };
         let first = begun.map_or(calendar.first_day, |(_, day)| day);
-        if let Some((tenant, figures)) = group.tenant(place) {
-            if first == calendar.first_day {
-                page.items.extend(figures.bad.iter().cloned());
+        match group.tenant(place) {
+            Some(Tenant {
+                key,
+                figures: Some(figures),
+            }) => {
+                let (tenant, room) = ((key, figures), limit - taken);
+                taken += add_days(source, &calendar, tenant, first, room, &mut page).await?;
             }
-            for day in first..=calendar.last_day {
-                let metadatas = snapshots::metadatas(source, figures, day).await?;
-                let bytes: usize = metadatas.values().flatten().map(String::len).sum();
-                page.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
-                let items = day_items(figures, &metadatas, &calendar, tenant, day);
-                page.items.extend(items);
-                page.to = Some(vec![tenant.to_owned(), day.to_string()]);
-                if page.items.len() >= limit || page.is_heavy() {
-                    break;
-                }
+            Some(Tenant { key, figures: None }) => {
+                let reason = key.text.as_ref().err().copied().unwrap_or_default();
+                let item = Item::Bad {
+                    key: format!("tenant {}", key.shown),
+                    reason: reason.into(),
+                };
+                let end = vec![key.cursor.clone(), calendar.last_day.to_string()];
+                page.push(end, item);
+                taken += 1;
             }
+            None => {}
         }
         kept = Some(group);
     }
@@ -68,6 +75,42 @@ pub(super) async fn read(
         groups.keep(group, end);
     }
     Ok(page)
+}
+
+/// Adds a tenant's days from one on, until the page is full; gives how much of it they take.
+async fn add_days(
+    source: &Source,
+    calendar: &Calendar,
+    (key, figures): (&Key, &Figures),
+    first: i64,
+    room: usize,
+    page: &mut Page,
+) -> Result<usize> {
+    if first == calendar.first_day {
+        for item in figures.bad.iter().cloned() {
+            page.add(item);
+        }
+        page.derive(figures.bad_snapshots.iter().cloned());
+        page.skip("summed up", figures.summed);
+    }
+    let tenant = key.shown.as_str();
+    let mut taken = 0;
+    for day in first..=calendar.last_day {
+        let metadatas = snapshots::metadatas(source, figures, day).await?;
+        let items = day_items(figures, &metadatas, calendar, tenant, day);
+        let bytes: usize = metadatas.values().flatten().map(String::len).sum();
+        // Each row holds the tenant's id twice.
+        let bytes = bytes + 2 * tenant.len() * items.len();
+        page.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
+        page.derive(items);
+        page.to = Some(vec![key.cursor.clone(), day.to_string()]);
+        // Those without a value take time too.
+        taken += METRICS.len() * PERIODS.len();
+        if taken >= room || page.is_heavy() {
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 /// The tenant that a cursor is in the middle of, and its next day.
@@ -85,7 +128,7 @@ fn place(group: &Group, cursor: Option<&Cursor>, has_begun: bool) -> Option<usiz
     group.tenant(place).map(|_| place)
 }
 
-/// One item for each metric and period of a tenant's day.
+/// An item for each metric and period of a tenant's day that has a value.
 fn day_items(
     figures: &Figures,
     metadatas: &Metadatas,
@@ -114,13 +157,15 @@ fn day_items(
                 "{tenant}/{metric_name}/{period_name}/{}",
                 time::show(day * DAY)
             );
+            let Some(value) = value else {
+                continue;
+            };
             items.push(match value {
-                None => Item::Skip("nothing to compute from"),
-                Some(value) if !value.is_finite() => Item::Bad {
+                value if !value.is_finite() => Item::Bad {
                     key: source,
                     reason: "the value does not fit the column".into(),
                 },
-                Some(value) => Item::Row(Row {
+                value => Item::Row(Row {
                     source,
                     key: identity::id(
                         NAME,
@@ -154,7 +199,7 @@ fn carried(snapshot: &Snapshot, metadatas: &Metadatas) -> Result<Option<String>,
         // The catch-up pass finds the slot empty, and computes what belongs there.
         return Err(Item::Skip("its snapshot is gone"));
     };
-    match snapshots::fault(Some(snapshot.value), metadata.as_deref(), false) {
+    match snapshots::fault(Some(snapshot.value), metadata.as_deref()) {
         Some(reason) => Err(Item::Bad {
             key: format!("KpiSnapshot/{id}"),
             reason: reason.into(),

@@ -14,8 +14,12 @@ pub(super) struct Figures {
     days: Vec<Day>,
     /// Snapshots that take a computed value's place, by (metric, period, day).
     pub(super) snapshots: HashMap<(usize, usize, i64), Snapshot>,
-    /// Source rows that count nowhere.
+    /// Deals and publish jobs that count nowhere.
     pub(super) bad: Vec<Item>,
+    /// Snapshots that would take a place. The section of snapshots reads them too: they count as read there.
+    pub(super) bad_snapshots: Vec<Item>,
+    /// How many deals and publish jobs count.
+    pub(super) summed: i64,
 }
 
 /// Sums up to the end of a day.

@@ -9,7 +9,7 @@ use super::figures::Figures;
 use super::{load, tenants};
 use crate::core::event::Cursor;
 use crate::error::Result;
-use crate::source::Source;
+use crate::source::{Key, Source};
 use crate::unit::Range;
 
 /// The most tenants in a group.
@@ -30,12 +30,19 @@ pub(super) struct Groups(Mutex<Vec<Group>>);
 #[derive(Debug)]
 pub(super) struct Group {
     reading: Reading,
-    tenants: Vec<(String, Figures)>,
+    tenants: Vec<Tenant>,
     days: usize,
     loaded: Instant,
     /// Where pages out of this group ended. A page that begins elsewhere goes on from what another worker or pass
     /// read, and one without a cursor begins a pass: neither may meet these figures.
     places: Vec<Cursor>,
+}
+
+/// A tenant with its figures; none where its id cannot be written.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    pub(super) key: Key,
+    pub(super) figures: Option<Figures>,
 }
 
 /// What a group is read for.
@@ -100,24 +107,33 @@ impl Groups {
         calendar: &Calendar,
         range: &Range,
         after: Option<&Cursor>,
-        begun: Option<&str>,
+        begun: Option<Key>,
     ) -> Result<Option<Group>> {
         let loaded = Instant::now();
         let days = usize::try_from(calendar.days_covered()).unwrap_or(1);
         let groups = (self.kept().len() + 1).max(KEPT_DAYS / (TENANTS * 455));
         let size = (KEPT_DAYS / groups / days).clamp(1, TENANTS);
-        let mut names: Vec<String> = begun.map(str::to_owned).into_iter().collect();
-        if let Ok(limit @ 1..) = u32::try_from(size - names.len()) {
-            names.extend(tenants::next(source, range, after, limit).await?);
+        let mut keys: Vec<Key> = begun.into_iter().collect();
+        if let Ok(limit @ 1..) = u32::try_from(size - keys.len()) {
+            keys.extend(tenants::next(source, range, after, limit).await?);
         }
-        if names.is_empty() {
+        if keys.is_empty() {
             return Ok(None);
         }
+        let names: Vec<_> = (keys.iter())
+            .filter_map(|key| key.text.as_deref().ok())
+            .collect();
         let figures = load::load(source, calendar, &names).await?;
+        let days = days * names.len();
+        let mut figures = figures.into_iter();
+        let with_figures = |key: Key| Tenant {
+            figures: key.text.is_ok().then(|| figures.next()).flatten(),
+            key,
+        };
         Ok(Some(Group {
             reading: Reading::new(source, range),
-            days: days * names.len(),
-            tenants: names.into_iter().zip(figures).collect(),
+            days,
+            tenants: keys.into_iter().map(with_figures).collect(),
             loaded,
             places: Vec::new(),
         }))
@@ -134,14 +150,14 @@ impl Group {
         self.loaded.elapsed() < FRESH
     }
 
-    /// A tenant's place in it.
-    pub(super) fn place(&self, tenant: &str) -> Option<usize> {
-        self.tenants.iter().position(|(name, _)| name == tenant)
+    /// A tenant's place in it, by its spelling in a cursor.
+    pub(super) fn place(&self, cursor: &str) -> Option<usize> {
+        let mut tenants = self.tenants.iter();
+        tenants.position(|tenant| tenant.key.cursor == cursor)
     }
 
     /// The tenant at a place; none behind the last.
-    pub(super) fn tenant(&self, place: usize) -> Option<(&str, &Figures)> {
-        let (name, figures) = self.tenants.get(place)?;
-        Some((name, figures))
+    pub(super) fn tenant(&self, place: usize) -> Option<&Tenant> {
+        self.tenants.get(place)
     }
 }

@@ -5,31 +5,36 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use sea_orm::{DbErr, QueryResult, StreamTrait, Value};
 
-use super::super::BAD_COUNT;
+use super::super::{BAD_COUNT, bad_count};
 use super::calendar::Calendar;
 use super::figures::{Figures, Metadata, Snapshot, slot};
-use super::snapshots;
+use super::{METRICS, PERIODS, snapshots};
 use crate::backend::statement;
 use crate::error::{Doing, Result};
-use crate::source::Source;
+use crate::source::{self, Source, Texts};
 use crate::time::DAY;
-use crate::unit::{Item, MAX_VALUE_BYTES};
+use crate::unit::Item;
 
 /// Longer metadata of a snapshot is not kept: a tenant may have one for each day, period and metric.
 const KEPT_BYTES: usize = 256;
+
+/// The texts of a deal that are looked at, and what they are selected as.
+const DEAL: Texts<'_> = Texts(&[("d.\"kind\"", "kind"), ("d.\"stage\"", "stage")]);
+
+/// A snapshot's metadata as text.
+const METADATA: Texts<'_> = Texts(&[("CAST(s.\"metadata\" AS TEXT)", "metadata")]);
 
 /// The tenants' figures, in the tenants' order.
 pub(super) async fn load(
     source: &Source,
     calendar: &Calendar,
-    tenants: &[String],
+    tenants: &[&str],
 ) -> Result<Vec<Figures>> {
-    let names: Vec<_> = tenants.iter().map(String::as_str).collect();
     let mut loading = Loading {
         source,
         calendar,
-        tenants: source.dialect().texts(&names),
-        places: names
+        tenants: source.dialect().texts(tenants),
+        places: tenants
             .iter()
             .enumerate()
             .map(|(place, name)| (*name, place))
@@ -60,12 +65,16 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     async fn read_deals(&mut self) -> Result<()> {
+        let dialect = self.source.dialect();
         let sql = format!(
-            "SELECT d.\"tenantId\" AS \"tenant\", d.\"id\", d.\"kind\", d.\"stage\", d.\"acv\", d.\"closed\" \
-             FROM (SELECT d.*, {closed} AS \"closed\" FROM \"Deal\" d WHERE {ours}) d \
-             WHERE d.\"closed\" >= $2 AND d.\"closed\" < $3",
-            closed = self.source.dialect().millis("d.\"closedAt\""),
-            ours = self.source.dialect().is_any("d.\"tenantId\"", "$1"),
+            "SELECT d.* FROM (SELECT d.\"tenantId\" AS \"tenant\", d.\"id\", {texts}, {acv} AS \"acv\", \
+                    {closed} AS \"closed\" \
+                FROM \"Deal\" d WHERE {ours} AND d.\"closedAt\" IS NOT NULL) d \
+             WHERE (d.\"closed\" >= $2 AND d.\"closed\" < $3) OR d.\"closed\" IS NULL",
+            texts = DEAL.select(dialect),
+            acv = dialect.double("d.\"acv\""),
+            closed = dialect.millis("d.\"closedAt\""),
+            ours = dialect.is_any("d.\"tenantId\"", "$1"),
         );
         let (start, end) = self.calendar.covered();
         self.each("reading Deal", &sql, start, end, add_deal).await
@@ -74,21 +83,24 @@ impl Loading<'_> {
     async fn read_jobs(&mut self) -> Result<()> {
         // A bad job stands alone, so that one query tells the sums and the bad. Before 1970 the division would round
         // up: the calendar begins after.
+        let dialect = self.source.dialect();
         let sql = format!(
-            "SELECT j.\"tenant\", j.\"day\", j.\"bad\", CAST(SUM(j.\"clicks\") AS BIGINT) AS \"clicks\", \
+            "SELECT j.\"tenant\", j.\"day\", j.\"bad\", j.\"bad\" IS NOT NULL AS \"is_bad\", COUNT(*) AS \"jobs\", \
+                CAST(SUM(j.\"clicks\") AS BIGINT) AS \"clicks\", \
                 CAST(SUM(j.\"impressions\") AS BIGINT) AS \"impressions\" \
              FROM (SELECT j.\"tenant\", j.\"at\" / {DAY} AS \"day\", j.\"clicks\", j.\"impressions\", \
-                    CASE WHEN {BAD_COUNT} THEN j.\"id\" END AS \"bad\" \
-                FROM (SELECT j.*, c.\"tenantId\" AS \"tenant\", {at} AS \"at\" FROM \"Campaign\" c \
+                    CASE WHEN j.\"bad\" OR j.\"at\" IS NULL THEN j.\"id\" END AS \"bad\" \
+                FROM (SELECT j.\"id\", c.\"tenantId\" AS \"tenant\", {at} AS \"at\", {bad} AS \"bad\", \
+                        CASE WHEN NOT {bad} THEN j.\"clicks\" END AS \"clicks\", \
+                        CASE WHEN NOT {bad} THEN j.\"impressions\" END AS \"impressions\" \
+                    FROM \"Campaign\" c \
                     JOIN \"Asset\" a ON a.\"campaignId\" = c.\"id\" \
                     JOIN \"PublishJob\" j ON j.\"assetId\" = a.\"id\" WHERE {ours}) j \
-                WHERE j.\"at\" >= $2 AND j.\"at\" < $3) j \
+                WHERE (j.\"at\" >= $2 AND j.\"at\" < $3) OR j.\"at\" IS NULL) j \
              GROUP BY j.\"tenant\", j.\"day\", j.\"bad\" ORDER BY j.\"bad\"",
-            at = self
-                .source
-                .dialect()
-                .millis("COALESCE(j.\"postedAt\", j.\"createdAt\")"),
-            ours = self.source.dialect().is_any("c.\"tenantId\"", "$1"),
+            at = dialect.millis("COALESCE(j.\"postedAt\", j.\"createdAt\")"),
+            bad = bad_count(dialect),
+            ours = dialect.is_any("c.\"tenantId\"", "$1"),
         );
         let (start, end) = self.calendar.covered();
         self.each("reading PublishJob", &sql, start, end, add_jobs)
@@ -99,18 +111,20 @@ impl Loading<'_> {
     /// database's, rows come in it, and a later one takes the place.
     async fn read_snapshots(&mut self) -> Result<()> {
         let dialect = self.source.dialect();
-        let metadata = dialect.as_text("s.\"metadata\"");
-        let bytes = dialect.bytes(&metadata);
+        let named = |names: &[&str]| format!("'{}'", names.join("', '"));
         let sql = format!(
-            "SELECT s.\"tenantId\" AS \"tenant\", s.\"id\", s.\"metricName\", s.\"period\", s.\"metricValue\", \
-                s.\"captured\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN {metadata} END AS \"metadata\", \
-                COALESCE({bytes}, 0) > {MAX_VALUE_BYTES} AS \"large\" \
-             FROM (SELECT s.*, {captured} AS \"captured\" FROM \"KpiSnapshot\" s WHERE {ours}) s \
-             WHERE s.\"captured\" >= $2 AND s.\"captured\" < $3 \
-                AND (s.\"department\" IS NULL OR s.\"department\" = 'executive') \
-             ORDER BY s.\"captured\", s.\"id\"",
+            "SELECT s.* FROM (SELECT s.\"tenantId\" AS \"tenant\", s.\"id\", s.\"metricName\", s.\"period\", \
+                    {value} AS \"metricValue\", {captured} AS \"captured\", {metadata} \
+                FROM \"KpiSnapshot\" s WHERE {ours} \
+                    AND s.\"metricName\" IN ({metrics}) AND s.\"period\" IN ({periods}) \
+                    AND (s.\"department\" IS NULL OR s.\"department\" = 'executive')) s \
+             WHERE s.\"captured\" >= $2 AND s.\"captured\" < $3 ORDER BY s.\"captured\", s.\"id\"",
+            value = dialect.double("s.\"metricValue\""),
             captured = dialect.millis("s.\"capturedAt\""),
+            metadata = METADATA.select(dialect),
             ours = dialect.is_any("s.\"tenantId\"", "$1"),
+            metrics = named(&METRICS),
+            periods = named(&PERIODS),
         );
         let (start, end) = (self.calendar.first_day * DAY, self.calendar.covered().1);
         self.each("reading KpiSnapshot", &sql, start, end, add_snapshot)
@@ -141,22 +155,33 @@ impl Loading<'_> {
 }
 
 fn add_deal(figures: &mut Figures, calendar: &Calendar, row: &QueryResult) -> Result<(), DbErr> {
-    let id: String = row.try_get("", "id")?;
-    let kind: String = row.try_get("", "kind")?;
-    let stage: String = row.try_get("", "stage")?;
+    let key = source::key(row, "id")?;
     let acv: Option<f64> = row.try_get("", "acv")?;
-    let closed: i64 = row.try_get("", "closed")?;
-    // SQLite stores NaN as NULL.
-    let Some(acv) = acv.filter(|acv| acv.is_finite()) else {
-        figures.bad.push(Item::Bad {
-            key: format!("Deal/{id}"),
-            reason: "acv is not a finite number".into(),
-        });
-        return Ok(());
+    let acv = acv.filter(|acv| acv.is_finite());
+    let closed: Option<i64> = row.try_get("", "closed")?;
+    let fault = key.text.as_ref().err().copied().or(DEAL.fault(row)?);
+    let (acv, closed) = match (acv, closed, fault) {
+        (Some(acv), Some(closed), None) => (acv, closed),
+        (acv, closed, fault) => {
+            let reason = match (fault, closed, acv) {
+                (Some(reason), _, _) => reason,
+                (None, None, _) => "closedAt is not a time",
+                // SQLite stores NaN as NULL.
+                _ => "acv is not a finite number",
+            };
+            figures.bad.push(bad("Deal", &key.shown, reason));
+            return Ok(());
+        }
     };
+    let kind: Option<String> = row.try_get("", "kind")?;
+    let stage: Option<String> = row.try_get("", "stage")?;
+    figures.summed += 1;
     let day = figures.day(calendar, closed.div_euclid(DAY));
     day.closed += 1;
-    match (kind.as_str(), stage.as_str()) {
+    match (
+        kind.as_deref().unwrap_or_default(),
+        stage.as_deref().unwrap_or_default(),
+    ) {
         ("churn", _) => day.churned_value.add(acv),
         ("new" | "expansion", "ClosedWon") => {
             day.won += 1;
@@ -169,16 +194,21 @@ fn add_deal(figures: &mut Figures, calendar: &Calendar, row: &QueryResult) -> Re
 }
 
 fn add_jobs(figures: &mut Figures, calendar: &Calendar, row: &QueryResult) -> Result<(), DbErr> {
-    if let Some(id) = row.try_get::<Option<String>>("", "bad")? {
-        figures.bad.push(Item::Bad {
-            key: format!("PublishJob/{id}"),
-            reason: "a count is negative or out of range".into(),
-        });
+    let day: Option<i64> = row.try_get("", "day")?;
+    let is_bad = row.try_get::<bool>("", "is_bad")?;
+    if is_bad {
+        let key = source::key(row, "bad")?;
+        let reason = match day {
+            Some(_) => BAD_COUNT,
+            None => "its date is not a time",
+        };
+        figures.bad.push(bad("PublishJob", &key.shown, reason));
         return Ok(());
     }
     let clicks: Option<i64> = row.try_get("", "clicks")?;
     let impressions: Option<i64> = row.try_get("", "impressions")?;
-    let day = figures.day(calendar, row.try_get("", "day")?);
+    figures.summed += row.try_get::<i64>("", "jobs")?;
+    let day = figures.day(calendar, day.unwrap_or_default());
     day.clicks += clicks.unwrap_or(0);
     day.impressions += impressions.unwrap_or(0);
     Ok(())
@@ -190,25 +220,30 @@ fn add_snapshot(figures: &mut Figures, _: &Calendar, row: &QueryResult) -> Resul
     let Some((metric, period)) = slot(&metric, &period) else {
         return Ok(());
     };
-    let id: String = row.try_get("", "id")?;
+    let key = source::key(row, "id")?;
     let value: Option<f64> = row.try_get("", "metricValue")?;
-    let metadata: Option<String> = row.try_get("", "metadata")?;
     let captured: i64 = row.try_get("", "captured")?;
-    let fault = snapshots::fault(value, metadata.as_deref(), row.try_get("", "large")?);
+    let fault = match (&key.text, METADATA.fault(row)?) {
+        (Err(reason), _) => Some(*reason),
+        (Ok(_), Some(reason)) => Some(reason),
+        (Ok(_), None) => {
+            let metadata: Option<String> = row.try_get("", "metadata")?;
+            snapshots::fault(value, metadata.as_deref())
+        }
+    };
     if let Some(reason) = fault {
-        figures.bad.push(Item::Bad {
-            key: format!("KpiSnapshot/{id}"),
-            reason: reason.into(),
-        });
+        let bad = bad("KpiSnapshot", &key.shown, reason);
+        figures.bad_snapshots.push(bad);
         return Ok(());
     }
+    let metadata: Option<String> = row.try_get("", "metadata")?;
     let is_short = metadata
         .as_ref()
         .is_none_or(|text| text.len() <= KEPT_BYTES);
     let metadata = if is_short {
         Metadata::Kept(metadata)
     } else {
-        Metadata::Large { id }
+        Metadata::Large { id: key.shown }
     };
     let snapshot = Snapshot {
         value: value.unwrap_or_default(),
@@ -217,4 +252,11 @@ fn add_snapshot(figures: &mut Figures, _: &Calendar, row: &QueryResult) -> Resul
     let day = captured.div_euclid(DAY);
     figures.snapshots.insert((metric, period, day), snapshot);
     Ok(())
+}
+
+fn bad(table: &str, key: &str, reason: &str) -> Item {
+    Item::Bad {
+        key: format!("{table}/{key}"),
+        reason: reason.into(),
+    }
 }

@@ -4,15 +4,25 @@ use std::collections::HashMap;
 
 use sea_orm::{DbErr, QueryResult};
 
+use super::super::json;
 use super::calendar::Calendar;
 use super::figures::{Figures, Metadata, slot};
 use super::{METRICS, NAME, PERIODS};
 use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
 use crate::identity;
-use crate::source::{self, BYTES, Keyset, Source};
+use crate::source::{self, BYTES, Key, Keyset, Source, Texts};
 use crate::time::DAY;
 use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row};
+
+/// The texts that are carried over, and what they are selected as.
+const TEXTS: Texts<'_> = Texts(&[
+    ("s.\"tenantId\"", "tenantId"),
+    ("s.\"metricName\"", "metricName"),
+    ("s.\"period\"", "period"),
+    ("s.\"department\"", "department"),
+    ("CAST(s.\"metadata\" AS TEXT)", "metadata"),
+]);
 
 /// Snapshots that take no computed value's place; cursor [id].
 pub(super) async fn read(
@@ -25,19 +35,18 @@ pub(super) async fn read(
     let condition = keyset.condition();
     let page_limit = keyset.bind_limit(limit);
     let dialect = source.dialect();
-    let metadata = dialect.as_text("s.\"metadata\"");
-    let bytes = dialect.bytes(&metadata);
     let keys = format!(
         "SELECT s.\"id\", {weight} AS \"{BYTES}\" FROM \"KpiSnapshot\" s WHERE {condition} \
          ORDER BY s.\"id\" LIMIT {page_limit}",
-        weight = dialect.weight(&metadata, MAX_VALUE_BYTES),
+        weight = TEXTS.weight(dialect),
     );
     let sql = format!(
-        "SELECT s.\"id\", s.\"tenantId\", s.\"metricName\", s.\"metricValue\", s.\"period\", s.\"department\", \
-            {captured} AS \"captured\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN {metadata} END AS \"metadata\", \
-            COALESCE({bytes}, 0) > {MAX_VALUE_BYTES} AS \"large\", k.\"{BYTES}\" \
+        "SELECT s.\"id\", {texts}, {value} AS \"metricValue\", \
+            {captured} AS \"captured\", k.\"{BYTES}\" \
          FROM ({keys}) k JOIN \"KpiSnapshot\" s ON s.\"id\" = k.\"id\" ORDER BY s.\"id\"",
         keys = source::bounded(&keys, "\"id\""),
+        texts = TEXTS.select(dialect),
+        value = dialect.double("s.\"metricValue\""),
         captured = dialect.millis("s.\"capturedAt\""),
     );
     let doing = "reading KpiSnapshot";
@@ -46,8 +55,9 @@ pub(super) async fn read(
     let mut page = Page::new(after);
     for row in &rows {
         page.weigh(row).doing(doing)?;
-        let (id, item) = item(row, source, &calendar).doing(doing)?;
-        page.push(vec![id], item);
+        let id = source::key(row, "id").doing(doing)?;
+        let item = item(row, &id, source, &calendar).doing(doing)?;
+        page.push(vec![id.cursor], item);
     }
     page.end(rows.len(), keyset.limit());
     Ok(page)
@@ -81,66 +91,74 @@ pub(super) async fn metadatas(source: &Source, figures: &Figures, day: i64) -> R
     let rows = source
         .all(doing, &sql, [source.dialect().texts(&ids)])
         .await?;
-    let read = |row: &QueryResult| Ok((row.try_get("", "id")?, row.try_get("", "metadata")?));
-    let metadatas: Result<_, DbErr> = rows.iter().map(read).collect();
-    metadatas.doing(doing)
+    let mut metadatas = HashMap::new();
+    for row in &rows {
+        // What has become no text meanwhile is as good as gone.
+        if let Ok(metadata) = source::text(row, "metadata").doing(doing)? {
+            metadatas.insert(row.try_get("", "id").doing(doing)?, metadata);
+        }
+    }
+    Ok(metadatas)
 }
 
-fn item(row: &QueryResult, source: &Source, calendar: &Calendar) -> Result<(String, Item), DbErr> {
-    let id: String = row.try_get("", "id")?;
-    let metric: String = row.try_get("", "metricName")?;
-    let period: String = row.try_get("", "period")?;
-    let department: Option<String> = row.try_get("", "department")?;
-    let captured: Option<i64> = row.try_get("", "captured")?;
-    let value: Option<f64> = row.try_get("", "metricValue")?;
-    let metadata: Option<String> = row.try_get("", "metadata")?;
-    let tenant: String = row.try_get("", "tenantId")?;
-    let replaces = slot(&metric, &period).is_some()
-        && department.as_deref().is_none_or(|name| name == "executive")
-        && captured.is_some_and(|at| {
-            (calendar.first_day..=calendar.last_day).contains(&at.div_euclid(DAY))
-        });
-    if replaces {
-        return Ok((id, Item::Skip("took the place of a computed value")));
-    }
-    let Some(captured) = captured.filter(|at| (source.since()..=source.as_of).contains(at)) else {
-        return Ok((id, Item::Skip("outside the window")));
+fn item(row: &QueryResult, id: &Key, source: &Source, calendar: &Calendar) -> Result<Item, DbErr> {
+    let key = format!("KpiSnapshot/{}", id.shown);
+    let bad = |reason: &str| {
+        let (key, reason) = (key.clone(), reason.into());
+        Ok(Item::Bad { key, reason })
     };
-    let key = format!("KpiSnapshot/{id}");
-    if let Some(reason) = fault(value, metadata.as_deref(), row.try_get("", "large")?) {
-        let reason = reason.into();
-        return Ok((id, Item::Bad { key, reason }));
+    let captured: Option<i64> = row.try_get("", "captured")?;
+    let Some(captured) = captured else {
+        return bad("capturedAt is not a time");
+    };
+    let value: Option<f64> = row.try_get("", "metricValue")?;
+    // What cannot be read as text has no place that it could take.
+    let text = |name: &str| Ok::<_, DbErr>(source::text(row, name)?.ok().flatten());
+    let (metric, period) = (text("metricName")?, text("period")?);
+    let is_executive = match source::text(row, "department")? {
+        Ok(department) => department.is_none_or(|name| name == "executive"),
+        Err(_) => false,
+    };
+    let replaces = (metric.as_deref().zip(period.as_deref()))
+        .is_some_and(|(metric, period)| slot(metric, period).is_some())
+        && is_executive
+        && (calendar.first_day..=calendar.last_day).contains(&captured.div_euclid(DAY));
+    if replaces && text("tenantId")?.is_some() {
+        return Ok(Item::Skip("took the place of a computed value"));
     }
-    let item = Item::Row(Row {
+    if !replaces && !(source.since()..=source.as_of).contains(&captured) {
+        return Ok(Item::Skip("outside the window"));
+    }
+    if let Some(reason) = id.text.as_ref().err().copied().or(TEXTS.fault(row)?) {
+        return bad(reason);
+    }
+    let metadata = text("metadata")?;
+    if let Some(reason) = fault(value, metadata.as_deref()) {
+        return bad(reason);
+    }
+    let (Some(metric), Some(period), Some(tenant)) = (metric, period, text("tenantId")?) else {
+        return bad("a required value is missing");
+    };
+    let identity = identity::id(NAME, &id.shown, &[Some("snapshot")]);
+    Ok(Item::Row(Row {
         source: key,
-        key: identity::id(NAME, &id, &[Some("snapshot")]),
+        key: identity,
         values: vec![
             Cell::Text(metric),
             Cell::Double(value.unwrap_or_default()),
             Cell::Text(period),
-            department.into(),
+            text("department")?.into(),
             metadata.map_or(Cell::Null, Cell::Json),
             Cell::Timestamp(captured),
             Cell::Text(tenant),
         ],
-    });
-    Ok((id, item))
+    }))
 }
 
 /// What is wrong with a snapshot, if anything.
-pub(super) fn fault(
-    value: Option<f64>,
-    metadata: Option<&str>,
-    large: bool,
-) -> Option<&'static str> {
-    if large {
-        return Some("metadata is over 1 MiB");
-    }
-    if value.is_none_or(|value| !value.is_finite()) {
-        return Some("metricValue is not a finite number");
-    }
-    match metadata.map(serde_json::from_str::<&serde_json::value::RawValue>) {
-        Some(Err(_)) => Some("metadata is not JSON"),
-        _ => None,
+pub(super) fn fault(value: Option<f64>, metadata: Option<&str>) -> Option<&'static str> {
+    match value.is_some_and(f64::is_finite) {
+        true => metadata.and_then(json::fault),
+        false => Some("metricValue is not a finite number"),
     }
 }

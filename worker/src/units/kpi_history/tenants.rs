@@ -4,18 +4,18 @@ use sea_orm::DbErr;
 
 use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
-use crate::source::{Keyset, Source};
+use crate::source::{self, Key, Keyset, Source};
 use crate::unit::Range;
 
 /// All tenants.
-pub(super) async fn all(source: &Source) -> Result<Vec<String>> {
+pub(super) async fn all(source: &Source) -> Result<Vec<Key>> {
     let doing = "listing the tenants";
     let sql = format!(
         "SELECT DISTINCT t.\"tenant\" FROM ({}) t ORDER BY t.\"tenant\"",
         union(source)
     );
     let rows = source.all(doing, &sql, []).await?;
-    let tenants: Result<_, DbErr> = rows.iter().map(|row| row.try_get("", "tenant")).collect();
+    let tenants: Result<_, DbErr> = rows.iter().map(|row| source::key(row, "tenant")).collect();
     tenants.doing(doing)
 }
 
@@ -25,7 +25,7 @@ pub(super) async fn next(
     range: &Range,
     after: Option<&Cursor>,
     limit: u32,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Key>> {
     let doing = "looking for the next tenants";
     let mut keyset = Keyset::new("t.\"tenant\"", range, after);
     let condition = keyset.condition();
@@ -35,7 +35,7 @@ pub(super) async fn next(
         union(source)
     );
     let rows = source.all(doing, &sql, keyset.values()).await?;
-    let tenants: Result<_, DbErr> = rows.iter().map(|row| row.try_get("", "tenant")).collect();
+    let tenants: Result<_, DbErr> = rows.iter().map(|row| source::key(row, "tenant")).collect();
     tenants.doing(doing)
 }
 

@@ -1,13 +1,20 @@
 //! What a unit reads through: the database, the run's two instants, and the keyset queries that units share.
 
+mod key;
+mod keyset;
+mod text;
+
 use std::collections::HashSet;
 
 use sea_orm::{DbErr, QueryResult, Value};
 
 use crate::backend::{self, Database, Dialect, quote};
-use crate::core::event::Cursor;
 use crate::error::{Doing, Result};
 use crate::unit::Range;
+
+pub use self::key::{Key, key};
+pub use self::keyset::Keyset;
+pub use self::text::{HAS_NUL, NOT_TEXT, TOO_LARGE, Texts, required, text};
 
 /// About how many bytes of values a page brings: it ends behind the row that reaches this. Rows alone are no bound, as
 /// each may bring megabytes, and a page is held a few times over (read ahead, bound, in the database's own copy).
@@ -15,9 +22,6 @@ pub const PAGE_BYTES: i64 = 8 << 20;
 
 /// The column in which a query that is [`bounded`] has each row's bytes.
 pub const BYTES: &str = "bytes";
-
-/// Why a value that SQLite holds in a text column is bad: bytes, or a text whose bytes are no UTF-8.
-pub const NOT_TEXT: &str = "a value is not UTF-8 text";
 
 /// The rows of a query, in `order` (columns of it), as long as those before them weigh less than [`PAGE_BYTES`]. The
 /// query has a column [`BYTES`] that is never NULL. At least its first row stays, and where any was cut, those that
@@ -31,25 +35,6 @@ pub fn bounded(query: &str, order: &str) -> String {
         "SELECT b.* FROM (SELECT q.*, CAST(SUM(q.{bytes}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) \
             AS BIGINT) - q.{bytes} AS \"before\" FROM ({query}) q) b WHERE b.\"before\" < {PAGE_BYTES}"
     )
-}
-
-/// A value of a text column that is carried over; its fault where it is no text. SQLite lets any column hold bytes, and
-/// a text hold any.
-///
-/// # Errors
-/// The row has no such column, or one of another type.
-pub fn text(
-    row: &QueryResult,
-    column: &str,
-) -> Result<Result<Option<String>, &'static str>, DbErr> {
-    match row.try_get("", column) {
-        Ok(text) => Ok(Ok(text)),
-        // Bytes are read from a text column of SQLite's alone.
-        Err(error) => match row.try_get::<Vec<u8>>("", column) {
-            Ok(_) => Ok(Err(NOT_TEXT)),
-            Err(_) => Err(error),
-        },
-    }
 }
 
 /// A source, as a run sees it.
@@ -127,17 +112,26 @@ impl Source {
         Ok(rows)
     }
 
+    /// How many rows a table has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn count(&self, table: &str) -> Result<i64> {
+        let doing = format!("counting the rows of {table}");
+        let count = format!("SELECT count(*) AS \"count\" FROM {}", quote(table));
+        let count = self.all(&doing, &count, []).await?;
+        let count = count.first().map_or(Ok(0), |row| row.try_get("", "count"));
+        count.doing(doing)
+    }
+
     /// Cuts a table by one of its text columns into up to `parts` ranges of about as many rows each.
     ///
     /// # Errors
     /// The database's.
     pub async fn split(&self, table: &str, column: &str, parts: u32) -> Result<Vec<Range>> {
         let doing = format!("cutting {table} into partitions");
+        let count = self.count(table).await?;
         let (table, column) = (quote(table), quote(column));
-        let count = format!("SELECT count(*) AS \"count\" FROM {table}");
-        let count = self.all(&doing, &count, []).await?;
-        let count = count.first().map_or(Ok(0), |row| row.try_get("", "count"));
-        let count: i64 = count.doing(doing.as_str())?;
         let parts = i64::from(parts).clamp(1, count.max(1));
         let mut ends: Vec<String> = Vec::new();
         for part in 1..=parts {
@@ -146,9 +140,9 @@ impl Source {
                 "SELECT {column} AS \"end\" FROM {table} ORDER BY {column} LIMIT 1 OFFSET $1"
             );
             let rows = self.all(&doing, &sql, [offset.into()]).await?;
-            let end: Result<Vec<String>, DbErr> =
-                rows.iter().map(|row| row.try_get("", "end")).collect();
-            ends.extend(end.doing(doing.as_str())?);
+            let end: Result<Vec<Key>, DbErr> = rows.iter().map(|row| key(row, "end")).collect();
+            let end = end.doing(doing.as_str())?;
+            ends.extend(end.into_iter().map(|key| key.cursor));
         }
         // Rows that share a value belong together, so an end that repeats is none.
         ends.dedup();
@@ -177,95 +171,4 @@ pub fn ranges(ends: Vec<String>, rows: i64) -> Vec<Range> {
         });
     }
     ranges
-}
-
-/// The SQL condition of a page: behind the cursor, within the range. The database alone compares.
-#[derive(Clone, Debug)]
-pub struct Keyset {
-    conditions: Vec<String>,
-    values: Vec<Value>,
-    limit: usize,
-}
-
-impl Keyset {
-    /// Rows whose `column` lies behind the cursor's first part and within the range.
-    #[must_use]
-    pub fn new(column: &str, range: &Range, after: Option<&Cursor>) -> Self {
-        Self::with_comparison(column, range, after, ">")
-    }
-
-    /// The same, with the rows that share the cursor's first part: those of them that are still to come are told by
-    /// another condition.
-    #[must_use]
-    pub fn inclusive(column: &str, range: &Range, after: Option<&Cursor>) -> Self {
-        Self::with_comparison(column, range, after, ">=")
-    }
-
-    fn with_comparison(
-        column: &str,
-        range: &Range,
-        after: Option<&Cursor>,
-        comparison: &str,
-    ) -> Self {
-        let mut keyset = Self {
-            conditions: Vec::new(),
-            values: Vec::new(),
-            limit: 0,
-        };
-        match after.and_then(|cursor| cursor.first()) {
-            Some(first) => {
-                let place = keyset.bind(first.as_str());
-                keyset.and(format!("{column} {comparison} {place}"));
-            }
-            None => {
-                if let Some(lower) = &range.lower {
-                    let place = keyset.bind(lower.as_str());
-                    keyset.and(format!("{column} > {place}"));
-                }
-            }
-        }
-        if let Some(upper) = &range.upper {
-            let place = keyset.bind(upper.as_str());
-            keyset.and(format!("{column} <= {place}"));
-        }
-        keyset
-    }
-
-    /// Adds a condition.
-    pub fn and(&mut self, condition: String) {
-        self.conditions.push(condition);
-    }
-
-    /// Binds a value; gives its placeholder.
-    pub fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.values.push(value.into());
-        format!("${}", self.values.len())
-    }
-
-    /// Binds the limit; gives its placeholder.
-    pub fn bind_limit(&mut self, limit: u32) -> String {
-        self.limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.bind(i64::from(limit))
-    }
-
-    /// All conditions as one.
-    #[must_use]
-    pub fn condition(&self) -> String {
-        if self.conditions.is_empty() {
-            return "TRUE".into();
-        }
-        self.conditions.join(" AND ")
-    }
-
-    /// The bound values.
-    #[must_use]
-    pub fn values(&self) -> Vec<Value> {
-        self.values.clone()
-    }
-
-    /// The limit.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
 }
