@@ -13,7 +13,7 @@ pub const DAY: i64 = 86_400_000;
 const POSTGRES_EPOCH: i64 = 946_684_800;
 
 impl Moment {
-    /// Reads an RFC 3339 instant with any offset and any number of digits after the second.
+    /// Reads an RFC 3339 instant with any offset and any number of digits after the second; a space may stand for the T.
     /// A leap second is the first moment of the next minute.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -21,7 +21,9 @@ impl Moment {
         let year = digits(&mut rest, 4)?;
         let month = after(&mut rest, "-").and_then(|()| digits(&mut rest, 2))?;
         let day = after(&mut rest, "-").and_then(|()| digits(&mut rest, 2))?;
-        after(&mut rest, "T").or_else(|| after(&mut rest, "t"))?;
+        ["T", "t", " "]
+            .iter()
+            .find_map(|separator| after(&mut rest, separator))?;
         let hour = digits(&mut rest, 2)?;
         let minute = after(&mut rest, ":").and_then(|()| digits(&mut rest, 2))?;
         let second = after(&mut rest, ":").and_then(|()| digits(&mut rest, 2))?;
@@ -158,7 +160,8 @@ fn digits(rest: &mut &str, count: usize) -> Option<i64> {
     head.parse().ok()
 }
 
-/// The digits after the second, as microseconds; a half goes to the even one.
+/// The digits after the second, as microseconds; a half goes to the even one. PostgreSQL reads them as a double, so
+/// what lies closer to a half than doubles tell apart is one.
 fn fraction(rest: &mut &str) -> Option<i64> {
     let length = rest.bytes().take_while(u8::is_ascii_digit).count();
     let (text, tail) = rest.split_at(length);
@@ -166,16 +169,14 @@ fn fraction(rest: &mut &str) -> Option<i64> {
         return None;
     }
     *rest = tail;
-    let padded = format!("{text:0<7}");
-    let (whole, below) = padded.split_at(6);
-    let whole: i64 = whole.parse().ok()?;
-    let half = format!("5{}", "0".repeat(below.len() - 1));
-    let up = match below.cmp(half.as_str()) {
+    let scaled = format!("0.{text}").parse::<f64>().ok()? * 1e6;
+    let below: i32 = format!("{:.0}", scaled.floor()).parse().ok()?;
+    let up = match (scaled - f64::from(below)).total_cmp(&0.5) {
         std::cmp::Ordering::Less => false,
-        std::cmp::Ordering::Equal => whole % 2 == 1,
+        std::cmp::Ordering::Equal => below % 2 == 1,
         std::cmp::Ordering::Greater => true,
     };
-    Some(whole + i64::from(up))
+    Some(i64::from(below) + i64::from(up))
 }
 
 #[cfg(test)]
@@ -209,6 +210,10 @@ mod tests {
             Some("2026-01-01 00:00:00.000")
         );
         assert_eq!(
+            read("2025-03-01 00:15:00.0004994999999999999999999z").as_deref(),
+            Some("2025-03-01 00:15:00.001")
+        );
+        assert_eq!(
             read("1999-12-31T23:59:59.9985Z").as_deref(),
             Some("1999-12-31 23:59:59.998")
         );
@@ -230,6 +235,7 @@ mod tests {
             "2025-10-01T10:00:00+0200",
             "2025-10-01T10:00:00.Z",
             "2025-10-01T10:00:00Z ",
+            "2025-10-01T10:00:00\u{2212}02:00",
             "12025-10-01T10:00:00Z",
             "2025-10-01T10:00:61Z",
         ] {

@@ -119,6 +119,12 @@ impl Maker {
             fields.push(("agent_tasks", "17".to_owned()));
         }
         self.random.shuffle(&mut fields);
+        // Of a key that stands twice, perhaps spelled otherwise, the last value counts.
+        if self.random.chance(0.1) {
+            let (prompt, tasks) = (self.prompt(number), self.agent_tasks(campaign, number));
+            let spelled = self.random.pick(&["prompt", "\\u0070rompt"]);
+            fields.extend([(spelled, prompt), ("agentTasks", tasks)]);
+        }
         let fields: Vec<String> = fields
             .iter()
             .map(|(key, raw)| format!("\"{key}\": {raw}"))

@@ -86,12 +86,16 @@ impl Maker {
         };
         let mut task = self.task_object(&campaign, true, true);
         if unknown && self.random.chance(0.3) {
-            task = task.replacen(&quoted(&campaign), "4711", 1);
+            let other = self.random.pick(&["4711", "\"c\\u0000\""]);
+            task = task.replacen(&quoted(&campaign), other, 1);
         }
-        let wrapped = match self.random.index(6) {
+        let wrapped = match self.random.index(9) {
             0 => return task.into_bytes(),
             1 | 2 => task,
             3 => quoted(&task),
+            5 => format!("{{\"level\": \"in{{fo\", \"tasks\": [1, {{\"deep\": {task}}}]}}"),
+            6 => format!("[null, {task}]"),
+            7 => quoted(&format!("done: {{\"attempts\": [{{\"task\": {task}}}]}}")),
             4 => quoted(&format!(
                 "[agent] attempt {{\"attempt\": 2}} of {{three}} done: {task} in 12ms"
             )),

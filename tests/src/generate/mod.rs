@@ -125,13 +125,14 @@ impl Profile {
 /// Makes the source.
 #[must_use]
 pub fn source(profile: &Profile) -> Source {
+    let mut tenants = vec!["acme", "Acme", "tenant-β", "default"];
+    if profile.backend == Backend::Sqlite && profile.bad > 0.05 {
+        tenants.push("cut \0 here");
+    }
     let mut maker = Maker {
         random: Random::new(profile.seed ^ 0x5EED),
         profile: profile.clone(),
-        tenants: ["acme", "Acme", "tenant-β", "default"]
-            .iter()
-            .map(|&name| name.to_owned())
-            .collect(),
+        tenants: tenants.into_iter().map(str::to_owned).collect(),
         campaigns: Vec::new(),
         executions: Vec::new(),
         next_id: 0,

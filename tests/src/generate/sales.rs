@@ -133,11 +133,17 @@ impl Maker {
         ]
     }
 
-    /// A snapshot; one in seven is another for the same place as the one before it.
-    /// Their ids ascend in every collation, since the highest of them decides a tie.
+    /// A snapshot; one in seven is another for the same place as the one before it, often captured at once with it.
     fn snapshot(&mut self, number: usize, earlier: Option<Vec<Value>>) -> Vec<Value> {
         let captured = self.happened();
-        let tenant = self.tenant();
+        // A tenant that no other table knows has its places too.
+        let tenant = match self.random.index(12) {
+            0 => "snapshots only".to_owned(),
+            _ => self.tenant(),
+        };
+        let id = Value::Text(self.id());
+        let (bad, nul) = (self.is_bad(), self.takes_nul());
+        let large = self.profile.large && number < 6;
         let random = &mut self.random;
         let department = match random.index(6) {
             0 | 1 => Value::Null,
@@ -153,7 +159,6 @@ impl Maker {
             _ => Value::Json("{}".to_owned()),
         };
         let value = random.pick(&[0.0, -3.5, 1.0e15, 0.123_456_789_012_345_68, 42.0, 1.0e-6]);
-        let id = Value::Text(format!("snapshot-{number:06}"));
         let mut row = vec![
             id.clone(),
             Value::Text(tenant),
@@ -174,6 +179,17 @@ impl Maker {
                 again[7] = Value::Moment(Moment(random.between(start.0, at.0)));
             }
             row = again;
+        }
+        if bad && nul {
+            match random.index(5) {
+                0 => row[2] = Value::Text("n\0ps".to_owned()),
+                1 => row[4] = Value::Text("7d\0".to_owned()),
+                2 => row[5] = Value::Text("\0".to_owned()),
+                3 => row[6] = Value::Json("{\"a\": \"\\u0000\"}".to_owned()),
+                _ => row[6] = Value::Json("{\"a\": ".to_owned()),
+            }
+        } else if bad && large {
+            row[[2, 4, 5][random.index(3)]] = Value::Text("m".repeat(1_300_000));
         }
         row
     }

@@ -1,7 +1,7 @@
 //! Agents' executions: as objects in metadata and logs, and as rows of `AgentTask`.
 
 use super::Maker;
-use super::times::{NO_INSTANTS, rare, spell};
+use super::times::{NO_INSTANTS, rare, spell, stored_finer};
 use crate::json::quoted;
 use crate::moment::Moment;
 use crate::random::Random;
@@ -66,7 +66,7 @@ const HARMLESS: [(&str, &str); 22] = [
 ];
 
 /// Field and value pairs that make a task bad.
-const HARMFUL: [(&str, &str); 26] = [
+const HARMFUL: [(&str, &str); 28] = [
     ("agentId", "null"),
     ("agentId", "17"),
     ("agentId", "true"),
@@ -83,6 +83,8 @@ const HARMFUL: [(&str, &str); 26] = [
     ("assetId", "false"),
     ("duration", "\"12 ms\""),
     ("duration", "true"),
+    ("tokensIn", "-1"),
+    ("tokensOut", "-0.5"),
     ("tokensIn", "\"5\""),
     ("tokensIn", "[]"),
     ("tokensOut", "{}"),
@@ -204,8 +206,10 @@ impl Maker {
             .pick(&["gpt-4.1", "o'model", "модель", ""])
             .to_owned();
         let mut completed = execution.completed;
+        let mut tokens = random.pick(&[0, 12, 2_147_483_647]);
         if bad {
-            match random.index(3) {
+            match random.index(4) {
+                3 => tokens = -7,
                 0 if nul => model.push('\0'),
                 1 if large => model = "m".repeat(1_300_000),
                 _ => completed = Moment(as_of.0 + random.between(1, 1000) * 3_600_000),
@@ -230,7 +234,8 @@ impl Maker {
         } else {
             (
                 Moment(as_of.0.min(completed.0) - 5000),
-                Value::Moment(completed),
+                // The same instant as metadata may report, to a digit that only the reader rounds.
+                Value::Text(stored_finer(completed, random)),
             )
         };
         let failure = if status == "error" {
@@ -245,7 +250,7 @@ impl Maker {
             agent,
             Value::Text(kind),
             Value::Text(status.to_owned()),
-            Value::Int(random.pick(&[0, 12, 2_147_483_647])),
+            Value::Int(tokens),
             Value::Int(random.between(0, 9000)),
             Value::Int(random.between(0, 60_000)),
             Value::Text(model),
@@ -292,6 +297,9 @@ fn make_bad(fields: &mut Fields, random: &mut Random, nul: bool, large: bool, as
         2 => {
             let later = Moment(as_of.0 + random.between(1, 3_000_000) * 1000);
             fields.set("completedAt", &quoted(&later.rfc3339()));
+        }
+        3 if nul && random.chance(0.3) => {
+            fields.set("cost", &format!("0.{}e-16000", "1".repeat(500)));
         }
         3 if nul => {
             let key = random.pick(&["agentId", "assetId", "model"]);

@@ -8,7 +8,7 @@ use crate::random::Random;
 const OFFSETS: [i64; 6] = [0, -480, 345, 840, 60, -720];
 
 /// Texts that are no instant of RFC 3339.
-pub(super) const NO_INSTANTS: [&str; 9] = [
+pub(super) const NO_INSTANTS: [&str; 11] = [
     "yesterday",
     "",
     "2025-10-01",
@@ -18,10 +18,12 @@ pub(super) const NO_INSTANTS: [&str; 9] = [
     "2023-01-01T10:00:00+0200",
     "01.01.2023 10:00",
     "2023-13-01T10:00:00Z",
+    "2023-01-01T10:00:00\u{2212}02:00",
+    "2023-01-01_10:00:00Z",
 ];
 
 /// Instants that are rare but right.
-const RARE: [&str; 7] = [
+const RARE: [&str; 9] = [
     "2016-12-31T23:59:60Z",
     "2017-01-01T05:44:60+05:45",
     "0001-06-01T00:00:00Z",
@@ -29,6 +31,8 @@ const RARE: [&str; 7] = [
     "1999-12-31T23:59:59.9995Z",
     "2000-01-01T00:00:00.0005Z",
     "2022-12-31T23:59:59.9999999Z",
+    "2022-12-31T23:59:59.00049949999999999999999Z",
+    "2022-12-31 23:59:59.123456789012345+05:45",
 ];
 
 impl Maker {
@@ -95,7 +99,9 @@ pub(super) fn spell(moment: Moment, random: &mut Random) -> String {
         random.pick(&OFFSETS)
     };
     let millis = moment.0.rem_euclid(1000);
-    let (start, fraction) = match random.index(7) {
+    let (start, fraction) = match random.index(9) {
+        7 => (moment, format!(".{millis:03}49949999999")),
+        8 if millis > 0 => (Moment(moment.0 - 1), format!(".{:03}4999", millis - 1)),
         0 if millis == 0 => (moment, String::new()),
         1 => (moment, format!(".{millis:03}4")),
         2 => (moment, format!(".{millis:03}499")),
@@ -119,16 +125,32 @@ pub(super) fn spell(moment: Moment, random: &mut Random) -> String {
         }
     };
     let text = format!("{local}{fraction}{zone}");
-    if random.chance(0.05) {
-        text.to_lowercase()
-    } else {
-        text
+    match random.index(30) {
+        0 => text.to_lowercase(),
+        1 => text.replacen('T', " ", 1),
+        _ => text,
     }
+}
+
+/// An instant as a column of a database is given it, with digits that the column rounds away or keeps.
+pub(super) fn stored_finer(moment: Moment, random: &mut Random) -> String {
+    let millis = moment.0.rem_euclid(1000);
+    let (start, fraction) = match random.index(5) {
+        0 => (moment, format!("{millis:03}4")),
+        1 => (moment, format!("{millis:03}000")),
+        2 if millis > 0 => (Moment(moment.0 - 1), format!("{:03}5", millis - 1)),
+        3 if millis > 0 => (Moment(moment.0 - 1), format!("{:03}4999", millis - 1)),
+        4 if millis > 0 => (Moment(moment.0 - 1), format!("{:03}999", millis - 1)),
+        _ => (moment, format!("{millis:03}")),
+    };
+    let stored = start.stored();
+    let second = stored.split('.').next().unwrap_or_default();
+    format!("{second}.{fraction}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::spell;
+    use super::{spell, stored_finer};
     use crate::moment::Moment;
     use crate::random::Random;
 
@@ -139,6 +161,8 @@ mod tests {
             let moment = Moment(random.between(946_684_800_000, 1_900_000_000_000));
             let text = spell(moment, &mut random);
             assert_eq!(Moment::parse_rfc3339(&text), Some(moment), "{text}");
+            let text = stored_finer(moment, &mut random);
+            assert_eq!(Moment::parse_stored(&text), Some(moment), "{text}");
         }
     }
 }

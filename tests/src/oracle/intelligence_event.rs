@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::sources::{AgentTask, Campaign, Sources};
 use super::task::Report;
-use super::{Bad, Question, logs};
+use super::{Bad, Question, is_sound, logs};
 use crate::compare::Row;
 use crate::json::Json;
 use crate::moment::Moment;
@@ -25,7 +25,12 @@ pub(super) fn expect(sources: &Sources, question: &Question) -> Result<(Vec<Row>
         .iter()
         .filter(|campaign| question.holds(campaign.created))
     {
-        events.add_metadata(campaign, question.as_of);
+        if is_sound(&campaign.tenant) {
+            events.add_metadata(campaign, question.as_of);
+        } else {
+            let reason = format!("{}: its tenant cannot be written", campaign.id);
+            events.bad.certain.push(reason);
+        }
     }
     for task in &sources.tasks {
         let campaign = campaigns
@@ -110,6 +115,11 @@ impl Events {
                 return;
             }
         };
+        if !is_sound(&campaign.tenant) {
+            let reason = format!("{place}: its tenant cannot be written");
+            self.bad.certain.push(reason);
+            return;
+        }
         let identity = (
             campaign.id.clone(),
             report.agent.clone(),

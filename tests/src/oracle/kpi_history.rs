@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::sources::{Deal, Job, Snapshot, Sources};
-use super::{Bad, Question};
+use super::{Bad, Question, is_sound};
 use crate::compare::Row;
+use crate::json::Json;
 use crate::moment::{Moment, civil, day_of};
 use crate::source::Value;
 
@@ -24,9 +25,15 @@ pub(super) fn expect(sources: &Sources, question: &Question) -> (Vec<Row>, Bad) 
         .iter()
         .map(|campaign| campaign.tenant.as_str())
         .chain(sources.deals.iter().map(|deal| deal.tenant.as_str()))
+        // One that only snapshots know has no computed rows, but theirs.
+        .chain(sources.snapshots.iter().map(|one| one.tenant.as_str()))
         .collect();
     let (mut rows, mut bad) = (Vec::new(), bad_sources(sources, question, *days.start()));
     for tenant in tenants {
+        if !is_sound(tenant) {
+            bad.certain.push(format!("tenant {tenant:?}"));
+            continue;
+        }
         let own = Tenant::new(sources, tenant);
         for day in days.clone() {
             for period in PERIODS {
@@ -72,7 +79,12 @@ pub(super) fn expect(sources: &Sources, question: &Question) -> (Vec<Row>, Bad) 
     }
     for snapshot in &sources.snapshots {
         let takes_a_place = is_of_the_table(snapshot) && days.contains(&snapshot.captured.day());
-        if !takes_a_place && question.holds(snapshot.captured) {
+        if !takes_a_place && !question.holds(snapshot.captured) {
+            continue;
+        }
+        if !is_writable(snapshot) {
+            bad.certain.push(format!("snapshot {}", snapshot.id));
+        } else if !takes_a_place {
             rows.push(row(
                 &snapshot.metric,
                 snapshot.value,
@@ -111,6 +123,22 @@ fn is_of_the_table(snapshot: &Snapshot) -> bool {
     METRICS.contains(&snapshot.metric.as_str())
         && PERIODS.contains(&snapshot.period.as_str())
         && matches!(snapshot.department.as_deref(), None | Some("executive"))
+}
+
+/// Whether everything that a snapshot carries over can be stored.
+fn is_writable(snapshot: &Snapshot) -> bool {
+    let holds_nul = |json: &Json| json.to_string().contains("\\u0000");
+    let metadata = snapshot.metadata.as_deref().map(Json::parse);
+    let department = snapshot.department.as_deref().unwrap_or_default();
+    [
+        &snapshot.tenant,
+        &snapshot.metric,
+        &snapshot.period,
+        department,
+    ]
+    .into_iter()
+    .all(is_sound)
+        && metadata.is_none_or(|json| json.is_ok_and(|json| !holds_nul(&json)))
 }
 
 /// Days from the first to the last, both included.
@@ -167,7 +195,7 @@ impl<'a> Tenant<'a> {
             snapshots: sources
                 .snapshots
                 .iter()
-                .filter(|snapshot| snapshot.tenant == tenant)
+                .filter(|snapshot| snapshot.tenant == tenant && is_writable(snapshot))
                 .collect(),
         }
     }
@@ -213,7 +241,8 @@ impl<'a> Tenant<'a> {
         }
     }
 
-    /// The snapshot that takes a place: the latest captured, then the highest id.
+    /// The snapshot that takes a place: the latest captured, then the highest id. They come in the order that the database
+    /// gives to their ids, and of equals the last one is taken.
     fn snapshot(&self, metric: &str, period: &str, day: i64) -> Option<&'a Snapshot> {
         let fitting = self.snapshots.iter().filter(|snapshot| {
             is_of_the_table(snapshot)
@@ -221,9 +250,7 @@ impl<'a> Tenant<'a> {
                 && snapshot.period == period
                 && snapshot.captured.day() == day
         });
-        fitting
-            .max_by_key(|snapshot| (snapshot.captured, &snapshot.id))
-            .copied()
+        fitting.max_by_key(|snapshot| snapshot.captured).copied()
     }
 }
 
@@ -238,7 +265,11 @@ fn bad_sources(sources: &Sources, question: &Question, first_day: i64) -> Bad {
         first: starts.min().unwrap_or(first_day),
         last: question.as_of.day(),
     };
-    let mut judge = |place: &str, at: Option<Moment>, is_bad: bool| {
+    let mut judge = |place: &str, tenant: &str, at: Option<Moment>, is_bad: bool| {
+        // A tenant that cannot be written is set aside as a whole.
+        if !is_sound(tenant) {
+            return;
+        }
         let later = at.is_some_and(|at| at > question.as_of);
         if is_bad && !later && at.is_some_and(|at| span.holds(at)) {
             bad.certain.push(place.to_owned());
@@ -249,6 +280,7 @@ fn bad_sources(sources: &Sources, question: &Question, first_day: i64) -> Bad {
     for deal in &sources.deals {
         judge(
             &format!("deal {} of {}", deal.id, deal.acv),
+            &deal.tenant,
             deal.closed,
             !deal.acv.is_finite(),
         );
@@ -256,12 +288,18 @@ fn bad_sources(sources: &Sources, question: &Question, first_day: i64) -> Bad {
     for job in &sources.jobs {
         judge(
             &format!("job {} with a negative count", job.id),
+            &job.tenant,
             Some(job.at),
             job.is_negative(),
         );
     }
     for snapshot in &sources.snapshots {
-        judge(&snapshot.id, Some(snapshot.captured), false);
+        judge(
+            &snapshot.id,
+            &snapshot.tenant,
+            Some(snapshot.captured),
+            false,
+        );
     }
     bad
 }

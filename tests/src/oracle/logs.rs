@@ -1,4 +1,4 @@
-//! Agent tasks in log files: a line's `message`, or a JSON object somewhere in the message's text.
+//! Agent tasks in log files: a line's `message`, or a JSON object somewhere within it, be that JSON or text.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -38,18 +38,30 @@ pub(super) fn lines(path: &Path) -> Result<Vec<Line>> {
 fn task_of(line: &str) -> Option<Json> {
     match Json::parse(line).ok()?.get("message")? {
         Json::Text(text) => task_in(text),
-        message => is_task(message).then(|| message.clone()),
+        message => task_within(message),
     }
 }
 
-/// The first JSON object in a text that is a task.
+/// The outermost task in a value.
+fn task_within(value: &Json) -> Option<Json> {
+    match value {
+        Json::Object(_) if is_task(value) => Some(value.clone()),
+        Json::Object(fields) => fields.values().find_map(task_within),
+        Json::Array(items) => items.iter().find_map(task_within),
+        _ => None,
+    }
+}
+
+/// The first JSON object in a text that is a task, or holds one.
 fn task_in(text: &str) -> Option<Json> {
     let mut at = 0;
     while let Some(offset) = text[at..].find('{') {
         at += offset;
         match Json::parse_prefix(&text[at..]) {
-            Ok((object, _)) if is_task(&object) => return Some(object),
-            Ok((_, used)) => at += used,
+            Ok((object, used)) => match task_within(&object) {
+                Some(task) => return Some(task),
+                None => at += used,
+            },
             Err(_) => at += 1,
         }
     }
@@ -81,6 +93,12 @@ mod tests {
             format!(
                 "{{\"message\": {}}}\r",
                 quoted(&format!("a {{b}} {{\"c\": 1}} {TASK} in 3 ms"))
+            ),
+            format!("{{\"message\": {{\"a\": [1, {{\"b\": {TASK}}}]}}}}"),
+            format!("{{\"message\": [{TASK}]}}"),
+            format!(
+                "{{\"message\": {}}}",
+                quoted(&format!("done {{\"tasks\": [{TASK}]}}"))
             ),
         ] {
             assert!(task_of(&line).is_some(), "{line}");

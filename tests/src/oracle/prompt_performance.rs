@@ -2,7 +2,7 @@
 
 use super::campaign_prompt::Prompts;
 use super::sources::Sources;
-use super::{Bad, Question};
+use super::{Bad, Question, is_sound};
 use crate::compare::Row;
 use crate::source::Value;
 
@@ -43,9 +43,15 @@ pub(super) fn expect(sources: &Sources, question: &Question, prompts: &Prompts) 
                 .push(format!("{}: a sum beyond the column", campaign.id));
             continue;
         }
+        let prompt = prompts.of(&campaign.id).unwrap_or(NO_PROMPT);
+        if !is_sound(prompt) {
+            let reason = format!("{}: its prompt cannot be written", campaign.id);
+            bad.certain.push(reason);
+            continue;
+        }
         rows.push(vec![
             Value::Text(campaign.id.clone()),
-            Value::Text(prompts.of(&campaign.id).unwrap_or(NO_PROMPT).to_owned()),
+            Value::Text(prompt.to_owned()),
             Value::Null,
             Value::Int(impressions),
             Value::Int(clicks),

@@ -67,6 +67,18 @@ impl Report {
                 self.completed.stored()
             ));
         }
+        let numbers = [
+            &self.duration,
+            &self.tokens_in,
+            &self.tokens_out,
+            &self.cost,
+        ];
+        if numbers.into_iter().any(is_too_fine) {
+            return Err("more digits behind the point than PostgreSQL holds".to_owned());
+        }
+        if is_negative(&self.tokens_in) || is_negative(&self.tokens_out) {
+            return Err("a negative count of tokens".to_owned());
+        }
         let model = if let Json::Text(model) = &self.model {
             Some(model)
         } else {
@@ -123,4 +135,17 @@ fn is_text(value: &Json) -> bool {
 
 fn is_number(value: &Json) -> bool {
     matches!(value, Json::Number(_))
+}
+
+fn is_negative(value: &Json) -> bool {
+    matches!(value, Json::Number(number) if number.starts_with('-'))
+}
+
+fn is_too_fine(value: &Json) -> bool {
+    let power = |number: &String| {
+        number
+            .split_once('e')
+            .and_then(|(_, power)| power.parse().ok())
+    };
+    matches!(value, Json::Number(number) if power(number).is_some_and(|power: i64| power < -16_383))
 }

@@ -70,7 +70,8 @@ async fn odd_source(backend: Backend, seed: u64) -> Result<()> {
         .context("a second run with nothing to do")
 }
 
-/// Prompts that the application has set already; one of them is even empty.
+/// Prompts that the application has set already; one of them is empty, and on SQLite one holds what no other database
+/// would.
 async fn set_some_prompts(scenario: &Scenario) -> Result<()> {
     let ids = scenario
         .database
@@ -78,11 +79,12 @@ async fn set_some_prompts(scenario: &Scenario) -> Result<()> {
         .await?;
     for (number, id) in ids.iter().enumerate().filter(|(number, _)| number % 9 == 0) {
         let id = literal(scenario.profile.backend, &Value::Text(id.clone()));
-        let prompt = if number == 0 {
-            "''".to_owned()
-        } else {
-            format!("'  set by hand {number} '")
+        let prompt = match number {
+            0 => String::new(),
+            9 if scenario.profile.backend == Backend::Sqlite => "cut \0 here".to_owned(),
+            _ => format!("  set by hand {number} "),
         };
+        let prompt = literal(scenario.profile.backend, &Value::Text(prompt));
         let sql = format!("UPDATE \"Campaign\" SET \"prompt\" = {prompt} WHERE \"id\" = {id}");
         scenario.database.execute(&sql).await?;
     }
