@@ -203,7 +203,8 @@ impl BatchCommitted {
     /// Rows that needed nothing.
     #[must_use]
     pub fn skips(&self) -> i64 {
-        self.skipped.values().sum()
+        let rows = self.skipped.values();
+        rows.fold(0, |sum, rows| sum.saturating_add(*rows))
     }
 }
 

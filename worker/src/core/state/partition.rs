@@ -76,9 +76,15 @@ impl PartitionState {
                 if self.undone_to.is_some_and(|newest| undone.batch >= newest) {
                     return Err(self.illegal(event, "batches are undone from newest to oldest"));
                 }
+                let kept = i64::try_from(undone.kept.len()).unwrap_or(i64::MAX);
+                let counts = [undone.removed, kept, undone.gone];
+                let before = [self.removed, self.kept, self.gone];
+                if sum(counts.into_iter().chain(before)).is_none_or(|rows| rows > self.written) {
+                    return Err(self.illegal(event, "it takes back more rows than were written"));
+                }
                 self.undone_to = Some(undone.batch);
                 self.removed += undone.removed;
-                self.kept += i64::try_from(undone.kept.len()).unwrap_or(i64::MAX);
+                self.kept += kept;
                 self.gone += undone.gone;
                 Ok(())
             }
@@ -106,7 +112,9 @@ impl PartitionState {
             return Err(self.illegal(event, "it does not begin where the batch before ended"));
         }
         // Not equal: a row that is computed from many source rows is written, and is none of those read.
-        if batch.read < 0 || batch.read > batch.written + batch.skips() + batch.quarantined {
+        let parts = [batch.written, batch.quarantined].into_iter();
+        let accounted = sum(parts.chain(batch.skipped.values().copied()));
+        if batch.read < 0 || accounted.is_none_or(|accounted| batch.read > accounted) {
             return Err(self.illegal(event, "it does not account for every row read"));
         }
         if batch.quarantined != self.pending_bad {
@@ -115,11 +123,15 @@ impl PartitionState {
         if batch.provenance.is_some() != (batch.written > 0) {
             return Err(self.illegal(event, "provenance and rows written do not go together"));
         }
+        // No other total is larger.
+        let Some(read) = self.read.checked_add(batch.read) else {
+            return Err(self.illegal(event, "its partition cannot have so many rows"));
+        };
         self.pending_bad = 0;
         self.cursor.clone_from(&batch.to);
         self.done = batch.last;
         self.batches += 1;
-        self.read += batch.read;
+        self.read = read;
         self.written += batch.written;
         self.skipped += batch.skips();
         self.quarantined += batch.quarantined;
@@ -148,4 +160,13 @@ impl PartitionState {
             why: why.into(),
         }
     }
+}
+
+/// The sum of numbers of rows; none where it does not fit or one is negative, as in a journal that somebody changed.
+fn sum(counts: impl Iterator<Item = i64>) -> Option<i64> {
+    let mut counts = counts;
+    counts.try_fold(0_i64, |sum, count| match count {
+        0.. => sum.checked_add(count),
+        _ => None,
+    })
 }

@@ -171,8 +171,8 @@ impl RunState {
             } => {
                 let state = self.unit_in(event, unit, &[UnitStatus::Running])?;
                 state.status = UnitStatus::Stopped;
-                state.budget_read += read;
-                state.budget_quarantined += quarantined;
+                state.budget_read = state.budget_read.saturating_add(*read);
+                state.budget_quarantined = state.budget_quarantined.saturating_add(*quarantined);
                 Ok(())
             }
             Event::BudgetChanged { from, to } => {

@@ -295,3 +295,50 @@ fn batches_are_undone_from_the_newest_to_the_oldest() {
     state.apply(&undone(1)).expect("legal");
     assert_eq!(state.removed, 2);
 }
+
+/// A journal that somebody changed may hold any number.
+#[test]
+fn numbers_that_no_rows_have_are_refused() {
+    let undone = |batch, removed, gone| {
+        Event::BatchUndone(BatchUndone {
+            unit: "first".into(),
+            batch,
+            removed,
+            kept: Vec::new(),
+            gone,
+        })
+    };
+    let mut state = partition();
+    state.apply(&batch(0, 1, 3, 0, 0, false)).expect("legal");
+    for event in [
+        batch(1, 2, 4, -1, 0, false),
+        batch(1, 2, 0, i64::MAX, 0, false),
+        undone(1, 4, 0),
+        undone(1, 2, 2),
+        undone(1, -1, 0),
+        undone(1, i64::MAX, i64::MAX),
+    ] {
+        let before = state.clone();
+        assert!(state.apply(&event).is_err(), "{event:?}");
+        assert_eq!(state, before);
+    }
+    state.apply(&undone(1, 1, 2)).expect("legal");
+    assert!(state.apply(&undone(0, 0, 1)).is_err());
+
+    let mut state = run();
+    state.apply(&planned("first", 1, 0)).expect("legal");
+    let reopened = Event::UnitReopened {
+        unit: "first".into(),
+    };
+    for _ in 0..2 {
+        let stopped = Event::UnitStopped {
+            unit: "first".into(),
+            read: i64::MAX,
+            quarantined: i64::MAX,
+            allowed: 10,
+        };
+        state.apply(&stopped).expect("legal");
+        state.apply(&reopened).expect("legal");
+    }
+    assert_eq!(state.units["first"].budget_read, i64::MAX);
+}
