@@ -12,6 +12,7 @@ pub mod core;
 pub mod demo;
 pub mod engine;
 pub mod error;
+pub mod examined;
 pub mod fault;
 pub mod inputs;
 pub mod journal;

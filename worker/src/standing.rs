@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use sea_orm::ConnectionTrait;
 
 use crate::backend::{self, Database, Dialect, Reference, quote};
-use crate::core::event::{BatchCommitted, Event, Kept};
+use crate::core::event::{BatchCommitted, Event};
 use crate::core::plan::{Destination, UnitPin, Write};
 use crate::error::{Doing, Error, Result};
+use crate::examined::Examined;
 use crate::journal;
 use crate::provenance::{self, Packed, Written};
 use crate::write::{self, Lock};
-
-const EDITED: &str = "edited since it was written";
 
 /// A partition's newest batch with rows below a seq, and its rows, checked against the batch's event.
 pub(crate) async fn newest_batch(
@@ -49,16 +48,6 @@ pub(crate) fn is_of(packed: &Packed, batch: &BatchCommitted) -> bool {
     batch.provenance.as_deref() == Some(&packed.digest())
 }
 
-/// A batch's rows, by what an undo does with them.
-pub(crate) struct Examined<'a> {
-    /// They stand as they were written.
-    pub(crate) ours: Vec<&'a Written>,
-    /// They are left alone.
-    pub(crate) kept: Vec<Kept>,
-    /// How many are not there any more.
-    pub(crate) gone: i64,
-}
-
 /// Compares a batch's rows with what stands in the destination.
 pub(crate) async fn examine<'a>(
     connection: &impl ConnectionTrait,
@@ -75,30 +64,7 @@ pub(crate) async fn examine<'a>(
             referred.insert(key, reference.table.as_str());
         }
     }
-    let mut examined = Examined {
-        ours: Vec::new(),
-        kept: Vec::new(),
-        gone: 0,
-    };
-    for row in written {
-        let why = match (standing.get(&row.key), referred.get(&row.key)) {
-            (None, _) => {
-                examined.gone += 1;
-                continue;
-            }
-            (Some(digest), _) if *digest != row.digest => Some(EDITED.to_owned()),
-            (Some(_), Some(table)) => Some(format!("rows of {table} refer to it")),
-            (Some(_), None) => None,
-        };
-        match why {
-            Some(why) => examined.kept.push(Kept {
-                key: row.key.clone(),
-                why,
-            }),
-            None => examined.ours.push(row),
-        }
-    }
-    Ok(examined)
+    Ok(Examined::of(written, &standing, &referred))
 }
 
 /// The keys of our rows that rows of another table (or others of the same one) refer to, by whatever columns.

@@ -1,0 +1,56 @@
+//! What an undo does with the rows of a batch: the rule alone, which needs no database.
+
+use std::collections::HashMap;
+
+use crate::core::event::Kept;
+use crate::provenance::Written;
+
+/// Why a row is kept.
+const EDITED: &str = "edited since it was written";
+
+/// A batch's rows, by what an undo does with them.
+#[derive(Debug)]
+pub struct Examined<'a> {
+    /// They stand as they were written.
+    pub ours: Vec<&'a Written>,
+    /// They are left alone.
+    pub kept: Vec<Kept>,
+    /// How many are not there any more.
+    pub gone: i64,
+}
+
+impl<'a> Examined<'a> {
+    /// Sorts the rows that a batch wrote by what stands in the destination now, each key with its digest, and by which
+    /// of them rows of other tables refer to.
+    #[must_use]
+    pub fn of(
+        written: &'a [Written],
+        standing: &HashMap<String, u64>,
+        referred: &HashMap<String, &str>,
+    ) -> Self {
+        let mut examined = Self {
+            ours: Vec::new(),
+            kept: Vec::new(),
+            gone: 0,
+        };
+        for row in written {
+            let why = match (standing.get(&row.key), referred.get(&row.key)) {
+                (None, _) => {
+                    examined.gone += 1;
+                    continue;
+                }
+                (Some(digest), _) if *digest != row.digest => Some(EDITED.to_owned()),
+                (Some(_), Some(table)) => Some(format!("rows of {table} refer to it")),
+                (Some(_), None) => None,
+            };
+            match why {
+                Some(why) => examined.kept.push(Kept {
+                    key: row.key.clone(),
+                    why,
+                }),
+                None => examined.ours.push(row),
+            }
+        }
+        examined
+    }
+}
