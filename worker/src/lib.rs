@@ -33,5 +33,7 @@ pub mod units;
 pub mod validate;
 pub mod write;
 
+#[cfg(test)]
+mod fuzz;
 mod identity;
 mod standing;

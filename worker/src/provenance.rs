@@ -80,7 +80,7 @@ impl Packed {
             }
             None => None,
         };
-        let mut written = Vec::with_capacity(count.min(self.digests.len()));
+        let mut written = Vec::with_capacity(count.min(self.digests.len() / 8));
         let mut keys = self.keys.as_slice();
         for digest in self.digests.chunks(8) {
             let (length, rest) = keys.split_first_chunk::<4>().ok_or_else(damaged)?;
@@ -158,6 +158,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Packed, Written};
+    use crate::fuzz::{bounded, nearly};
+
+    /// The parts of what was packed, as texts: of short keys, so that their lengths are.
+    fn parts() -> [Vec<String>; 3] {
+        let row = |key: &str, digest, before: &[Option<&str>]| Written {
+            key: key.into(),
+            digest,
+            before: (!before.is_empty())
+                .then(|| before.iter().map(|value| value.map(Into::into)).collect()),
+        };
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("small numbers are text");
+        let mut parts = [const { Vec::new() }; 3];
+        for rows in [
+            vec![row("a", 1, &[]), row("", 2, &[]), row("é", 3, &[])],
+            vec![
+                row("a", 1, &[Some("x"), None]),
+                row("b", 2, &[None, Some("")]),
+            ],
+        ] {
+            let packed = Packed::pack(&rows).expect("small batches pack");
+            parts[0].push(text(packed.keys));
+            parts[1].push(text(packed.digests));
+            parts[2].push(text(packed.before.unwrap_or_default()));
+        }
+        parts
+    }
 
     fn written() -> impl Strategy<Value = Vec<Written>> {
         let before = prop::collection::vec(prop::option::of(any::<String>()), 1..3);
@@ -179,6 +205,22 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever stands in the table: no panic, memory in proportion, and what is unpacked is what packs to it.
+        #[test]
+        fn no_provenance_panics(
+            rows in prop_oneof![0..5_i32, any::<i32>()],
+            keys in nearly(parts()[0].clone()),
+            digests in nearly(parts()[1].clone()),
+            before in prop::option::of(nearly(parts()[2].clone())),
+        ) {
+            let size = keys.len() + digests.len() + before.as_ref().map_or(0, Vec::len);
+            let packed = Packed { rows, keys, digests, before };
+            if let Ok(written) = bounded(size, 64, || packed.unpack()) {
+                let again = Packed::pack(&written).expect("small batches pack");
+                prop_assert_eq!((again.rows, &again.keys, &again.digests), (rows, &packed.keys, &packed.digests));
+            }
+        }
+
         #[test]
         fn what_is_packed_comes_back(rows in written()) {
             let packed = Packed::pack(&rows).expect("small batches pack");

@@ -92,7 +92,10 @@ pub fn show(millis: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{parse_millis, show};
+    use crate::fuzz::{bounded, nearly};
 
     /// What PostgreSQL 15 answers to `SELECT '…'::timestamptz(3)`.
     #[test]
@@ -155,6 +158,24 @@ mod tests {
             "2025-11-0é00:00:00Z",
         ] {
             assert_eq!(parse_millis(text), None, "{text}");
+        }
+    }
+    proptest! {
+        /// What is nearly a time: no panic, and what is read can be shown and read again.
+        #[test]
+        fn no_time_panics(bytes in nearly(vec![
+            "2025-11-04T02:00:00.1234+02:00".into(),
+            "0000-01-01T00:00:00+23:59".into(),
+            "9999-12-31T23:59:60.999999999-23:59".into(),
+        ])) {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some(millis) = bounded(text.len(), 4, || parse_millis(&text)) {
+                let shown = show(millis);
+                // Beyond the years of four digits, a time has another form.
+                if shown.len() == "2025-11-04T00:00:00.000Z".len() {
+                    prop_assert_eq!(parse_millis(&shown), Some(millis));
+                }
+            }
         }
     }
 }

@@ -42,7 +42,10 @@ pub(super) fn target(url: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::target;
+    use crate::fuzz::{bounded, nearly};
 
     #[test]
     fn nothing_of_a_password_is_told() {
@@ -80,6 +83,31 @@ mod tests {
             ("sqlite:b.db", "b.db"),
         ] {
             assert_eq!(target(url).expect("a good URL"), told);
+        }
+    }
+    fn urls() -> Vec<String> {
+        let urls = [
+            "postgres://app:CANARY@127.0.0.1:5432/x?sslmode=disable&host=/run",
+            "postgresql://app:CANARY@[::1]:5432/x",
+            "postgres://app:CANARY@db.example.com,db2.example.com/x",
+            "postgres://%61pp:CANARY@%2Frun%2Fpostgresql/x",
+            "sqlite://a/b.db?mode=rwc",
+        ];
+        urls.map(Into::into).into()
+    }
+
+    proptest! {
+        /// What is nearly a URL: no panic, and a password that still stands ahead of an @ is not told.
+        #[test]
+        fn no_url_panics_or_tells_its_password(bytes in nearly(urls())) {
+            let url = String::from_utf8_lossy(&bytes);
+            let told = match bounded(url.len(), 16, || target(&url)) {
+                Ok(target) => target,
+                Err(error) => error.to_string(),
+            };
+            if url.starts_with("postgres") && url.contains("CANARY@") {
+                prop_assert!(!told.contains("CANARY"), "{url}: {told}");
+            }
         }
     }
 }

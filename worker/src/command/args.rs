@@ -104,3 +104,51 @@ fn share(text: &str) -> Result<f64, String> {
         _ => Err("it must be a share such as 0.1% or 0.001, from 0 to 100%".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{instant, share};
+
+    #[test]
+    fn a_share_is_a_percentage_or_a_number() {
+        for (text, is) in [
+            ("0.1%", Some(0.001)),
+            ("0.001", Some(0.001)),
+            ("100%", Some(1.0)),
+            ("1", Some(1.0)),
+            ("0", Some(0.0)),
+            (" 5 %", Some(0.05)),
+            ("", None),
+            ("%", None),
+            ("5", None),
+            ("101%", None),
+            ("-1%", None),
+            ("NaN", None),
+            ("inf%", None),
+            ("5%%", None),
+        ] {
+            assert_eq!(share(text).ok(), is, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_share_panics(text in "\\PC{0,20}|[-+]?[0-9]{0,400}[.]?[0-9]{0,20}([eE][-+]?[0-9]{0,9})? ?%?") {
+            if let Ok(share) = share(&text) {
+                prop_assert!((0.0..=1.0).contains(&share), "{text}: {share}");
+            }
+        }
+
+        #[test]
+        fn no_instant_panics(
+            text in "\\PC{0,40}|[-+]?[0-9]{1,6}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{0,30})?(Z|[-+][0-9]{2}:[0-9]{2})",
+        ) {
+            if let Ok(instant) = instant(&text) {
+                let millis = instant.timestamp_millis();
+                prop_assert!((0..253_402_300_800_000).contains(&millis), "{text}: {millis}");
+            }
+        }
+    }
+}

@@ -264,6 +264,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Fault, Task};
+    use crate::fuzz::{bounded, nearly};
 
     const AS_OF: i64 = 1_762_214_400_000;
     const GOOD: &str = r#""agentId":"a","completedAt":"2025-11-03T00:00:00Z","success":true"#;
@@ -336,7 +337,43 @@ mod tests {
         assert_eq!(parse(&late).err(), Some(Fault::AfterAsOf));
     }
 
+    /// A task with every field, and one with none but the required.
+    fn tasks() -> Vec<String> {
+        let full = format!(
+            r#"{{{GOOD},"campaignId":"c","assetId":"é","duration":1.5e3,"tokensIn":10,"tokensOut":-0,"cost":0.10,"model":"m\n","other":[{{"a":[null]}}],"message":"x"}}"#
+        );
+        vec![full, format!("{{{GOOD}}}")]
+    }
+
+    /// Fields that nobody named, and such that are no text, may nest as deep as they like.
+    #[test]
+    fn deep_nesting_takes_no_stack() {
+        let deep = format!("{}{}", "[".repeat(400_000), "]".repeat(400_000));
+        let json = format!(r#"{{{GOOD},"other":{deep}}}"#);
+        bounded(json.len(), 2, || Task::parse(&json, AS_OF)).expect("a good task");
+        let json = format!(r#"{{{GOOD},"model":{deep}}}"#);
+        let fault = bounded(json.len(), 2, || Task::parse(&json, AS_OF)).err();
+        assert_eq!(fault, Some(Fault::Bad("model is not a string")));
+    }
+
     proptest! {
+        /// What is nearly a task: no panic, memory in proportion, and whatever is taken is dated right and gives a
+        /// payload of exactly the contract's fields.
+        #[test]
+        fn no_task_panics(bytes in nearly(tasks())) {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Ok(task) = bounded(text.len(), 4, || Task::parse(&text, AS_OF)) {
+                prop_assert!(task.completed_at <= AS_OF);
+                let payload: serde_json::Value = serde_json::from_str(&task.payload("c"))
+                    .map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let fields: Vec<_> = payload.as_object().expect("an object").keys().collect();
+                prop_assert_eq!(
+                    fields,
+                    ["assetId", "campaignId", "cost", "duration", "model", "success", "tokensIn", "tokensOut"]
+                );
+            }
+        }
+
         /// Whatever stands in a source: no panic, and what is taken makes a payload that is JSON.
         #[test]
         fn anything_is_taken_or_refused(
