@@ -17,6 +17,9 @@ use crate::unit::{Item, MAX_VALUE_BYTES, Page};
 
 /// How many objects in a message are looked at: enough for any log, and a bound on a line of nothing but braces.
 const MAX_OBJECTS: usize = 1_000;
+/// How many bytes of a message are looked at for that, those of an object within another once more: a message that was
+/// cut off may begin a thousand objects, each of which would be read to its end.
+const MAX_LOOKED_AT: usize = 32 * MAX_VALUE_BYTES;
 /// What some programs write ahead of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const NO_TASK: &str = "log line without an agent task";
@@ -124,7 +127,11 @@ fn find_task(line: &str) -> Option<String> {
 /// The first object in a text that is a task.
 fn first_task(message: &str) -> Option<String> {
     let mut from = 0;
+    let mut looked_at = 0;
     for _ in 0..MAX_OBJECTS {
+        if looked_at > MAX_LOOKED_AT {
+            break;
+        }
         let Some(found) = message[from..].find('{') else {
             break;
         };
@@ -133,9 +140,12 @@ fn first_task(message: &str) -> Option<String> {
             serde_json::Deserializer::from_str(rest).into_iter::<&serde_json::value::RawValue>();
         match objects.next() {
             Some(Ok(object)) if is_task(object.get()) => return Some(object.get().to_owned()),
-            // An object that is no task may still hold one.
-            _ => from += found + 1,
+            Some(Ok(object)) => looked_at += object.get().len(),
+            Some(Err(error)) if error.is_eof() => looked_at += rest.len(),
+            Some(Err(_)) | None => {}
         }
+        // An object that is no task may still hold one.
+        from += found + 1;
     }
     None
 }
@@ -203,7 +213,8 @@ async fn campaigns_of(source: &Source, ids: &[&str]) -> Result<HashMap<String, C
     found.doing(doing)
 }
 
-/// Up to `limit` lines behind the cursor; goes on with the open file where it stands there.
+/// Up to `limit` lines behind the cursor, and fewer where they come to [`PAGE_BYTES`] before; goes on with the open file
+/// where it stands there.
 fn next_lines(
     logs: &[Input],
     reader: &Mutex<Option<Reader>>,
@@ -298,7 +309,13 @@ fn read_line(input: &mut Box<dyn BufRead + Send>) -> std::io::Result<Option<Opti
 mod tests {
     use proptest::prelude::*;
 
-    use super::find_task;
+    use std::io::{BufRead, BufReader, Read as _};
+
+    use std::sync::Mutex;
+
+    use super::{find_task, is_task, next_lines, read_line};
+    use crate::fuzz::{bounded, nearly};
+    use crate::unit::MAX_VALUE_BYTES;
 
     const TASK: &str =
         r#"{"campaignId":"c","agentId":"a","completedAt":"2025-11-03T00:00:00Z","success":true}"#;
@@ -332,7 +349,98 @@ mod tests {
         }
     }
 
+    /// Lines as a drain writes them.
+    fn lines() -> Vec<String> {
+        let text = serde_json::json!(TASK).to_string();
+        let within = serde_json::json!(format!("agent {{done}}: {TASK} in 3 s")).to_string();
+        let nested = serde_json::json!(format!("{{\"task\":{TASK}}}")).to_string();
+        let messages = [TASK, &text, &within, &nested];
+        let line =
+            |message: &str| format!(r#"{{"level":"info","message":{message},"more":[{{}}]}}"#);
+        messages.into_iter().map(line).collect()
+    }
+
+    /// A line without an end is read to its end and not held.
+    #[test]
+    fn a_line_of_any_length_takes_the_memory_of_one() {
+        let endless = std::io::repeat(b'x').take(64 << 20);
+        let input = endless.chain(&b"\nnext\n"[..]);
+        let mut input: Box<dyn BufRead + Send> = Box::new(BufReader::new(input));
+        let mut next =
+            || bounded(MAX_VALUE_BYTES, 4, || read_line(&mut input)).expect("it can be read");
+        assert_eq!(next(), Some(None));
+        assert_eq!(next(), Some(Some(b"next".to_vec())));
+        assert_eq!(next(), None);
+    }
+
+    /// Pages of long lines are short, and together they are the file.
+    #[test]
+    fn a_page_of_long_lines_is_bounded_in_bytes() {
+        let line = "x".repeat(MAX_VALUE_BYTES);
+        let lines = vec![line.as_str(); 20].join("\n") + "\n";
+        let path = std::env::temp_dir().join(format!("backstitch-lines-{}", std::process::id()));
+        std::fs::write(&path, &lines).expect("a temporary file");
+        let logs = crate::inputs::pin(&[&path]).expect("it is there");
+        let reader = Mutex::new(None);
+        let mut cursor = None;
+        let mut pages = Vec::new();
+        loop {
+            let read =
+                || next_lines(&logs, &reader, cursor.as_ref(), 1_000).expect("it can be read");
+            let page = bounded(8 * MAX_VALUE_BYTES, 3, read);
+            let Some(last) = page.last() else {
+                break;
+            };
+            cursor = Some(vec![last.file.to_string(), last.line.to_string()]);
+            pages.push(page.len());
+        }
+        std::fs::remove_file(&path).expect("it is still there");
+        assert_eq!(pages, [8, 8, 4]);
+    }
+
+    /// Objects that are cut off, one in the other, would each be read to the end of the line.
+    #[test]
+    fn a_line_of_nothing_but_beginnings_is_given_up() {
+        for beginning in ["{", r#"{"a":"#, r#"{"a":["#] {
+            let message = beginning.repeat((1 << 19) / beginning.len());
+            let line = serde_json::json!({ "message": message }).to_string();
+            // Each attempt allocates an error, and a little more the deeper it went.
+            let mut found = None;
+            let info = allocation_counter::measure(|| found = find_task(&line));
+            assert_eq!(found, None);
+            assert!(info.count_total < 2_000, "{beginning}: {info:?}");
+            assert!(
+                info.bytes_max < 4 * line.len() as u64,
+                "{beginning}: {info:?}"
+            );
+        }
+    }
+
     proptest! {
+        /// What is nearly a line: no panic, memory in proportion, and what is found is a task.
+        #[test]
+        fn no_line_of_a_drain_panics(bytes in nearly(lines())) {
+            let line = String::from_utf8_lossy(&bytes);
+            if let Some(task) = bounded(line.len(), 8, || find_task(&line)) {
+                prop_assert!(is_task(&task), "{task}");
+            }
+        }
+
+        /// Lines are what stands between line feeds, whatever the bytes.
+        #[test]
+        fn lines_are_what_stands_between_line_feeds(bytes in nearly(lines())) {
+            let mut input: Box<dyn BufRead + Send> = Box::new(std::io::Cursor::new(bytes.clone()));
+            let mut read = Vec::new();
+            while let Some(line) = read_line(&mut input).expect("memory can be read") {
+                read.push(line.expect("a short line"));
+            }
+            let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            if lines.last().is_some_and(Vec::is_empty) {
+                lines.pop();
+            }
+            prop_assert_eq!(read, lines);
+        }
+
         #[test]
         fn no_line_panics(line in "\\PC{0,80}", message in "[{}\":,a\\\\]{0,60}") {
             let _ = find_task(&line);
