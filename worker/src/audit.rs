@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-use crate::backend::{self, Database, Dialect};
+use crate::backend::{self, Connection, Database, Dialect};
 use crate::chain::Head;
 use crate::core::event::{Event, FORMAT};
 use crate::core::replay::{RUN_STREAM, Replay};
@@ -102,7 +102,7 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    fn connection(&self) -> &'a DatabaseConnection {
+    fn connection(&self) -> &'a Connection {
         self.database.connection()
     }
 

@@ -1,7 +1,7 @@
 //! A run's own stream: load it, start it, append to it. Its events are few, so it is folded whole each time, and an
 //! append that loses the race for the next seq decides again on what the winner wrote.
 
-use crate::backend::{self, Database, Durability};
+use crate::backend::{self, Database, Durability, Transaction};
 use crate::chain::Head;
 use crate::core::event::{Event, RunStarted};
 use crate::core::replay::{RUN_STREAM, WORKER_STREAM};
@@ -10,7 +10,7 @@ use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::journal::{self, Stream};
 use crate::projection;
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 
 /// Events in a page of a load.
 const PAGE: u64 = 1_000;
@@ -255,7 +255,7 @@ fn point(events: &[Event], step: &str) {
 }
 
 /// What an event of the run changes in the partitions' projection.
-async fn project(transaction: &DatabaseTransaction, run: &str, events: &[Event]) -> Result<()> {
+async fn project(transaction: &Transaction, run: &str, events: &[Event]) -> Result<()> {
     let mut planned = Vec::new();
     for event in events {
         match event {
@@ -279,11 +279,11 @@ async fn project(transaction: &DatabaseTransaction, run: &str, events: &[Event])
     projection::insert(transaction, planned).await
 }
 
-async fn begin(database: &Database) -> Result<DatabaseTransaction> {
+async fn begin(database: &Database) -> Result<Transaction> {
     let transaction = database.begin(Durability::Synced).await;
     transaction.doing("beginning a transaction")
 }
 
-async fn end(transaction: DatabaseTransaction) -> Result<()> {
+async fn end(transaction: Transaction) -> Result<()> {
     transaction.rollback().await.doing("ending a transaction")
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use crate::backend::{Database, Dialect, Durability, quote, statement};
+use crate::backend::{Database, Dialect, quote, statement};
 use crate::core::plan::{Column, Destination, Write};
 use crate::engine::Plan;
 use crate::error::{Doing, Error, Result};
@@ -28,17 +28,33 @@ pub struct Change {
 /// # Errors
 /// The database's.
 pub async fn status(database: &Database) -> Result<Vec<Change>> {
-    let doing = "reading which schema changes are applied";
-    let pending = Migrator::get_pending_migrations_read_only(database.connection()).await;
-    let pending = pending.doing(doing)?;
-    let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
-    Ok(Migrator::migrations()
+    let applied = applied(database).await?;
+    let changes: Vec<_> = Migrator::migrations()
         .iter()
         .map(|migration| Change {
             name: migration.name().to_owned(),
-            is_applied: !is_pending(migration.name()),
+            is_applied: applied.iter().any(|name| name == migration.name()),
         })
-        .collect())
+        .collect();
+    let is_unknown = |name: &&String| !changes.iter().any(|change| change.name == **name);
+    if let Some(newer) = applied.iter().find(is_unknown) {
+        return Err(Error::Refused(format!(
+            "the schema is newer than this program, which does not know its change {newer}: use a newer release"
+        )));
+    }
+    Ok(changes)
+}
+
+/// What is applied, by whatever release. Read without the migrator, whose statements survive no pooler.
+async fn applied(database: &Database) -> Result<Vec<String>> {
+    let table = Migrator::migration_table_name().to_string();
+    if database.columns(&table).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT \"version\" FROM {}", quote(&table));
+    let rows = database.all(&sql, []).await;
+    rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "version")).collect())
+        .doing("reading which schema changes are applied")
 }
 
 /// Refuses to go on while changes are pending.
@@ -236,12 +252,8 @@ async fn losses(
 
 async fn begin(database: &Database) -> Result<DatabaseTransaction> {
     let doing = "beginning the schema change";
-    let transaction = database.begin(Durability::Synced).await.doing(doing)?;
-    if database.dialect() == Dialect::Postgres {
-        let timeout = "SELECT set_config('lock_timeout', '500ms', true)";
-        let timeout = statement(&transaction, timeout, []);
-        transaction.execute_raw(timeout).await.doing(doing)?;
-    }
+    let transaction = database.connection().begin_schema_change().await;
+    let transaction = transaction.doing(doing)?;
     database.dialect().lock(&transaction).await.doing(doing)?;
     Ok(transaction)
 }

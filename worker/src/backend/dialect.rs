@@ -1,6 +1,6 @@
 //! The few places where the two databases' SQL differs.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 
 use super::{postgres, quote, sqlite, statement};
 
@@ -205,7 +205,7 @@ impl Dialect {
     ///
     /// # Errors
     /// The database's.
-    pub async fn lock(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    pub async fn lock(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
         if self == Self::Postgres {
             let lock = statement(transaction, postgres::LOCK, []);
             transaction.execute_raw(lock).await?;

@@ -12,8 +12,8 @@ pub fn is_transient(error: &DbErr) -> bool {
         DbErr::ConnectionAcquire(_) => true,
         DbErr::Conn(inner) | DbErr::Exec(inner) | DbErr::Query(inner) => match inner {
             RuntimeErr::SqlxError(error) => match error.as_ref() {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Protocol(_)
+                sqlx::Error::Io(error) => !is_untrusted(error),
+                sqlx::Error::Protocol(_)
                 | sqlx::Error::PoolTimedOut
                 | sqlx::Error::WorkerCrashed => true,
                 sqlx::Error::Database(database) => {
@@ -24,6 +24,26 @@ pub fn is_transient(error: &DbErr) -> bool {
             },
             RuntimeErr::Internal(_) => false,
         },
+        _ => false,
+    }
+}
+
+/// Whether TLS refused the other side, which trying again does not change.
+fn is_untrusted(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidData
+}
+
+/// Whether the connection was given up because it would not have been encrypted, or not to the right server.
+fn is_insecure(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    match error.as_ref() {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => is_untrusted(error),
         _ => false,
     }
 }
@@ -106,6 +126,12 @@ pub(super) fn refused(target: &str, error: &DbErr) -> Error {
     let said = describe(error);
     if let Some(hint) = hint(error) {
         return Error::Usage(format!("cannot open the database {target}: {said}; {hint}"));
+    }
+    if is_insecure(error) {
+        return Error::Usage(format!(
+            "no secure connection to {target}: {said}; check sslmode and sslrootcert in the URL (or PGSSLMODE and \
+             PGSSLROOTCERT), and that the server's certificate is for this host and from that authority"
+        ));
     }
     if is_transient(error) {
         return Error::Transient(format!(

@@ -1,25 +1,28 @@
 //! The seam between the engine and the two databases: connecting, transactions, and the few places where their SQL
 //! differs. Knows nothing of units, journal or plan.
 
+mod connection;
 mod dialect;
 mod errors;
 mod postgres;
 mod sqlite;
 mod target;
+mod transaction;
 
 use std::time::Duration;
 
-use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection,
-    DatabaseTransaction, DbErr, IsolationLevel, QueryResult, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
+pub use self::connection::Connection;
 pub use self::dialect::Dialect;
 pub use self::errors::{
     code, describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
 };
+pub use self::transaction::Transaction;
 use crate::error::{Doing, Result};
+
+/// How long a connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How safely a transaction must be on disk when its commit returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub enum Durability {
 /// A pool of connections to one database.
 #[derive(Clone, Debug)]
 pub struct Database {
-    connection: DatabaseConnection,
+    connection: Connection,
 }
 
 impl Database {
@@ -44,20 +47,9 @@ impl Database {
     /// [`Error::Transient`]: the server does not answer.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         let target = target::target(url)?;
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_timeout(Duration::from_secs(10))
-            .sqlx_logging(false);
-        if url.starts_with("sqlite:") {
-            sqlite::configure(&mut options, url);
-        } else {
-            postgres::configure(&mut options);
-        }
         let mut attempt = 0;
         loop {
-            match Self::try_connect(options.clone()).await {
+            match Self::try_connect(url, connections).await {
                 Ok(database) => return Ok(database),
                 // Two processes that make the file, or set its journal mode, at once: one is told at once that it is
                 // locked, whatever the busy timeout.
@@ -70,16 +62,21 @@ impl Database {
         }
     }
 
-    async fn try_connect(options: ConnectOptions) -> Result<Self, DbErr> {
-        let connection = Connector::connect(options).await?;
-        let database = Self { connection };
+    async fn try_connect(url: &str, connections: u32) -> Result<Self, DbErr> {
+        let connection = match url.starts_with("sqlite:") {
+            true => sqlite::connect(url, connections).await?,
+            false => postgres::connect(url, connections).await?,
+        };
+        let database = Self {
+            connection: connection.into(),
+        };
         database.one("SELECT 1 AS \"one\"", []).await?;
         Ok(database)
     }
 
     /// Closes all connections, so that SQLite folds its log back into the file. What follows fails.
     pub async fn close(&self) {
-        if let Err(error) = self.connection.close_by_ref().await {
+        if let Err(error) = self.connection.close().await {
             tracing::debug!(
                 error = describe(&error),
                 "the database did not close in order"
@@ -89,7 +86,7 @@ impl Database {
 
     /// The connection, for queries that need no transaction.
     #[must_use]
-    pub fn connection(&self) -> &DatabaseConnection {
+    pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
@@ -99,52 +96,20 @@ impl Database {
         Dialect::of(&self.connection)
     }
 
-    /// Begins a transaction that writes: limits on PostgreSQL, `BEGIN IMMEDIATE` on SQLite. All settings are local to
-    /// it, because a pooler may hand the session to somebody else afterwards.
+    /// Begins a transaction that writes.
     ///
     /// # Errors
     /// The database's.
-    pub async fn begin(&self, durability: Durability) -> Result<DatabaseTransaction, DbErr> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            // Who waits for a lock must see what its holder has committed, whatever the database's default is.
-            isolation_level: match self.dialect() {
-                Dialect::Postgres => Some(IsolationLevel::ReadCommitted),
-                Dialect::Sqlite => None,
-            },
-            ..TransactionOptions::default()
-        };
-        let transaction = self.connection.begin_with_options(options).await?;
-        if self.dialect() == Dialect::Postgres {
-            let settings = postgres::transaction_settings(durability);
-            transaction
-                .execute_raw(statement(&transaction, settings, []))
-                .await?;
-        }
-        Ok(transaction)
+    pub async fn begin(&self, durability: Durability) -> Result<Transaction, DbErr> {
+        self.connection.begin(durability).await
     }
 
     /// Begins a transaction that only reads, at one snapshot.
     ///
     /// # Errors
     /// The database's.
-    pub async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = match self.dialect() {
-            Dialect::Postgres => TransactionOptions {
-                isolation_level: Some(IsolationLevel::RepeatableRead),
-                access_mode: Some(AccessMode::ReadOnly),
-                ..TransactionOptions::default()
-            },
-            Dialect::Sqlite => TransactionOptions::default(),
-        };
-        let transaction = self.connection.begin_with_options(options).await?;
-        if self.dialect() == Dialect::Postgres {
-            let settings = postgres::READ_SETTINGS;
-            transaction
-                .execute_raw(statement(&transaction, settings, []))
-                .await?;
-        }
-        Ok(transaction)
+    pub async fn begin_read(&self) -> Result<Transaction, DbErr> {
+        self.connection.begin_read().await
     }
 
     /// All rows of a query.

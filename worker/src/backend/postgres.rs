@@ -1,8 +1,10 @@
 //! PostgreSQL's side of the seam.
 
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::{self, ConnectOptions as _};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
 
-use super::{Durability, statement};
+use super::{Connection, Durability, PATIENCE, statement};
 
 /// `query_canceled`: a statement ran into `statement_timeout`.
 pub(super) const QUERY_CANCELED: &str = "57014";
@@ -37,27 +39,48 @@ macro_rules! pinned {
     };
 }
 
-/// The limits of a reading transaction.
-pub(super) const READ_SETTINGS: &str = concat!(
-    "SELECT set_config('statement_timeout', '60s', true), \
+/// Begins a transaction that reads at one snapshot.
+pub(super) const BEGIN_READ: &str = concat!(
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT set_config('statement_timeout', '60s', true), \
      set_config('idle_in_transaction_session_timeout', '60s', true), ",
     pinned!()
 );
 
-/// The limits of a writing transaction: a statement, a wait for a lock, and a silence of ours are all bounded.
-pub(super) fn transaction_settings(durability: Durability) -> &'static str {
+/// Begins a transaction around a single statement.
+pub(super) const BEGIN_ONE: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SELECT set_config('idle_in_transaction_session_timeout', '60s', true), ",
+    pinned!()
+);
+
+/// Begins a transaction without limits.
+pub(super) const BEGIN_UNLIMITED: &str =
+    concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT ", pinned!());
+
+/// What bounds a writing transaction: a statement, a wait for a lock, and a silence of ours.
+macro_rules! limits {
+    ($lock_timeout:literal) => {
+        concat!(
+            "set_config('statement_timeout', '30s', true), \
+             set_config('lock_timeout', '",
+            $lock_timeout,
+            "', true), set_config('idle_in_transaction_session_timeout', '60s', true), ",
+            pinned!()
+        )
+    };
+}
+
+/// Begins a writing transaction. One message, whatever it sets.
+pub(super) fn begin(durability: Durability) -> &'static str {
     const SYNCED: &str = concat!(
-        "SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '5s', true), \
-         set_config('idle_in_transaction_session_timeout', '60s', true), ",
-        pinned!()
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT ",
+        limits!("5s")
     );
     // A batch locks rows of the application: below deadlock_timeout (1 s), so that it is always ours that gives way,
     // and nobody waits behind it for longer.
     const RELAXED: &str = concat!(
-        "SELECT set_config('statement_timeout', '30s', true), set_config('lock_timeout', '300ms', true), \
-         set_config('idle_in_transaction_session_timeout', '60s', true), \
-         set_config('synchronous_commit', 'off', true), ",
-        pinned!()
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('synchronous_commit', 'off', true), ",
+        limits!("300ms")
     );
     match durability {
         Durability::Synced => SYNCED,
@@ -65,12 +88,35 @@ pub(super) fn transaction_settings(durability: Durability) -> &'static str {
     }
 }
 
-pub(super) fn configure(options: &mut ConnectOptions) {
-    options.map_sqlx_postgres_opts(|options| options.application_name("backstitch"));
+/// For a schema change: nobody waits behind it for long. A pooled session may hold statements under the names that
+/// sqlx gives, and those that are not ours nobody can use through such a pooler anyway.
+pub(super) const SCHEMA_SETTINGS: &str = concat!(
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT ",
+    limits!("500ms"),
+    "; DO $$ DECLARE name TEXT; BEGIN \
+     FOR name IN SELECT p.name FROM pg_prepared_statements p WHERE p.name LIKE 'sqlx\\_s\\_%' LOOP \
+     EXECUTE format('DEALLOCATE %I', name); END LOOP; END $$"
+);
+
+/// Connects, beside SeaORM, which shows the URL to whoever traces it. No statement outlives its transaction. Digits are
+/// pinned by each transaction, and poolers refuse them here.
+pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let unconnected = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+    let options: PgConnectOptions = url.parse().map_err(unconnected)?;
+    let options = options
+        .application_name("backstitch")
+        .statement_cache_capacity(0)
+        .extra_float_digits(None)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE);
+    let pool = pool.connect_with(options).await.map_err(unconnected)?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
 /// The system identifier may be forbidden to the role; the oid alone still tells a restored database.
-pub(super) async fn identity(connection: &DatabaseConnection) -> Result<String, DbErr> {
+pub(super) async fn identity(connection: &Connection) -> Result<String, DbErr> {
     let oid = r#"SELECT CAST(d.oid AS TEXT) AS "oid",
         has_function_privilege('pg_control_system()', 'EXECUTE') AS "allowed"
         FROM pg_database d WHERE d.datname = current_database()"#;

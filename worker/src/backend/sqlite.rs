@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{Row, TypeInfo, ValueRef};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, QueryResult};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection, DbErr, QueryResult,
+};
 
-use super::statement;
+use super::{Connection, PATIENCE, statement};
 
 pub(super) const NOW: &str = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
 
@@ -24,7 +26,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
 /// timeout bounds the wait for another process.
-pub(super) fn configure(options: &mut ConnectOptions, url: &str) {
+pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
+        .sqlx_logging(false);
     // Setting the mode writes to the file, which somebody who only looks may not.
     let is_read_only = url.contains("mode=ro") || url.contains("immutable=");
     options.map_sqlx_sqlite_opts(move |options| {
@@ -37,10 +45,11 @@ pub(super) fn configure(options: &mut ConnectOptions, url: &str) {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
     });
+    Connector::connect(options).await
 }
 
 /// A database in memory is nobody else's; a file is told from its copies by device and inode, which a rename keeps.
-pub(super) async fn identity(connection: &DatabaseConnection) -> Result<String, DbErr> {
+pub(super) async fn identity(connection: &Connection) -> Result<String, DbErr> {
     let file = "SELECT \"file\" FROM pragma_database_list WHERE \"name\" = 'main'";
     let row = connection
         .query_one_raw(statement(connection, file, []))

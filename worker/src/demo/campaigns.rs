@@ -1,6 +1,8 @@
 //! Campaigns, each with all that hangs on it, one after the other.
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
+
+use crate::backend::Transaction;
 
 use super::Size;
 use super::insert::{Cell, Writer};
@@ -116,7 +118,7 @@ impl Campaigns {
     /// Hands over the next campaign with all that hangs on it. Answers how many executions that were, or nothing after the last.
     pub(super) async fn write_next(
         &mut self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         to: &mut Writer,
         size: &Size,
     ) -> Result<Option<u64>, DbErr> {

@@ -1,6 +1,8 @@
 //! The order in which a demo is written, one transaction after the other.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+
+use crate::backend::Transaction;
 
 use super::campaigns::Campaigns;
 use super::insert::Writer;
@@ -41,7 +43,7 @@ impl<'a> Filling<'a> {
     /// Writes what makes one transaction: campaigns until they and their executions are `length` or more.
     pub(super) async fn write_stretch(
         &mut self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         length: u64,
     ) -> Result<Stretch, DbErr> {
         let mut written = 0;
@@ -85,7 +87,7 @@ impl<'a> Filling<'a> {
 }
 
 /// A production database has statistics; one that was filled a moment ago does not, and PostgreSQL would plan blindly.
-async fn analyze(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn analyze(tx: &Transaction) -> Result<(), DbErr> {
     if tx.get_database_backend() == DbBackend::Postgres {
         for table in &TABLES {
             tx.execute_unprepared(&format!(r#"ANALYZE "{}""#, table.name))

@@ -1,7 +1,9 @@
 //! Rows on their way into the source tables: buffered, and written many at a time.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+
+use crate::backend::Transaction;
 
 use super::tables::{TABLES, Table};
 
@@ -101,7 +103,7 @@ impl Writer {
     /// Takes one row for the table of number `table`.
     pub(super) async fn push(
         &mut self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         table: usize,
         row: Vec<Cell>,
     ) -> Result<(), DbErr> {
@@ -116,7 +118,7 @@ impl Writer {
     }
 
     /// Writes whatever is waiting.
-    pub(super) async fn flush(&mut self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    pub(super) async fn flush(&mut self, tx: &Transaction) -> Result<(), DbErr> {
         self.flush_up_to(tx, TABLES.len() - 1).await
     }
 
@@ -125,7 +127,7 @@ impl Writer {
         self.written
     }
 
-    async fn flush_up_to(&mut self, tx: &DatabaseTransaction, last: usize) -> Result<(), DbErr> {
+    async fn flush_up_to(&mut self, tx: &Transaction, last: usize) -> Result<(), DbErr> {
         for (at, table) in TABLES.iter().enumerate().take(last + 1) {
             let rows = std::mem::take(&mut self.waiting[at]);
             if rows.is_empty() {

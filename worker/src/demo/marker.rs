@@ -3,10 +3,9 @@
 //! It proves that the source tables beside it were made here, so that only those are ever emptied.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+
+use crate::backend::{Connection, Transaction};
 
 use super::tables::TABLES;
 use super::{DemoError, Size};
@@ -39,8 +38,8 @@ pub(super) enum Found {
 pub(super) struct Attempt(i64);
 
 /// Makes the tables ready to be filled, if they are ours to fill.
-pub(super) async fn prepare(db: &DatabaseConnection, size: &Size) -> Result<Found, DemoError> {
-    let tx = begin(db).await?;
+pub(super) async fn prepare(db: &Connection, size: &Size) -> Result<Found, DemoError> {
+    let tx = db.begin_unlimited().await?;
     let found = prepare_in(&tx, size).await;
     match found {
         Ok(_) => tx.commit().await?,
@@ -50,7 +49,7 @@ pub(super) async fn prepare(db: &DatabaseConnection, size: &Size) -> Result<Foun
     found
 }
 
-async fn prepare_in(tx: &DatabaseTransaction, size: &Size) -> Result<Found, DemoError> {
+async fn prepare_in(tx: &Transaction, size: &Size) -> Result<Found, DemoError> {
     let backend = tx.get_database_backend();
     if backend == DbBackend::Postgres {
         // Two processes that both find no table would both create them; SQLite's transaction is alone already.
@@ -96,11 +95,8 @@ async fn prepare_in(tx: &DatabaseTransaction, size: &Size) -> Result<Found, Demo
 
 impl Attempt {
     /// Begins a transaction that may write into the tables, unless somebody else has begun this demo anew since.
-    pub(super) async fn begin(
-        self,
-        db: &DatabaseConnection,
-    ) -> Result<DatabaseTransaction, DemoError> {
-        let tx = begin(db).await?;
+    pub(super) async fn begin(self, db: &Connection) -> Result<Transaction, DemoError> {
+        let tx = db.begin_unlimited().await?;
         let keep = r#"UPDATE "backstitch_demo" SET "attempt" = "attempt" WHERE "attempt" = $1 AND "complete" = 0"#;
         let kept = tx
             .execute_raw(Statement::from_sql_and_values(
@@ -119,24 +115,15 @@ impl Attempt {
     }
 
     /// Notes that the demo is complete, in the transaction that wrote its last rows.
-    pub(super) async fn complete(self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    pub(super) async fn complete(self, tx: &Transaction) -> Result<(), DbErr> {
         tx.execute_unprepared(r#"UPDATE "backstitch_demo" SET "complete" = 1"#)
             .await?;
         Ok(())
     }
 }
 
-/// A transaction that is the only writer from its start, on SQLite: one that turned into a writer later could fail as busy.
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    db.begin_with_options(options).await
-}
-
 /// Which of our tables' names are taken, the marker's included. SQLite's names ignore case.
-async fn existing(tx: &DatabaseTransaction) -> Result<Vec<String>, DbErr> {
+async fn existing(tx: &Transaction) -> Result<Vec<String>, DbErr> {
     let backend = tx.get_database_backend();
     let names = TABLES
         .iter()
@@ -158,11 +145,7 @@ async fn existing(tx: &DatabaseTransaction) -> Result<Vec<String>, DbErr> {
     rows.iter().map(|row| row.try_get("", "name")).collect()
 }
 
-async fn begin_attempt(
-    tx: &DatabaseTransaction,
-    size: &Size,
-    attempt: i64,
-) -> Result<Attempt, DemoError> {
+async fn begin_attempt(tx: &Transaction, size: &Size, attempt: i64) -> Result<Attempt, DemoError> {
     let backend = tx.get_database_backend();
     tx.execute_unprepared(r#"DELETE FROM "backstitch_demo""#)
         .await?;
@@ -184,7 +167,7 @@ async fn begin_attempt(
     Ok(Attempt(attempt))
 }
 
-async fn stored(tx: &DatabaseTransaction) -> Result<Option<Size>, DbErr> {
+async fn stored(tx: &Transaction) -> Result<Option<Size>, DbErr> {
     let sql = r#"SELECT "campaigns", "tasks", "seed", "as_of" FROM "backstitch_demo""#;
     let Some(row) = tx
         .query_one_raw(Statement::from_string(tx.get_database_backend(), sql))

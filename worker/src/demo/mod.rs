@@ -23,7 +23,9 @@ mod words;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
+
+use crate::backend::Connection;
 
 use filling::{Filling, Stretch};
 use marker::Found;
@@ -149,7 +151,7 @@ impl From<DbErr> for DemoError {
 /// Rows are committed on the way, so that no transaction grows with the size. A demo that was cut off is emptied and made
 /// from its beginning by the next call; one that is complete is left alone. `progress` hears how many tasks are made.
 pub async fn create(
-    db: &DatabaseConnection,
+    db: &Connection,
     size: &Size,
     progress: impl FnMut(u64),
 ) -> Result<Outcome, DemoError> {
@@ -175,7 +177,7 @@ impl Default for Batches {
 }
 
 async fn create_in(
-    db: &DatabaseConnection,
+    db: &Connection,
     size: &Size,
     batches: Batches,
     mut progress: impl FnMut(u64),

@@ -1,6 +1,8 @@
 //! Assets of a campaign, and the jobs that published them.
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
+
+use crate::backend::Transaction;
 
 use super::Size;
 use super::campaigns::{Campaign, DAY, Flaw};
@@ -11,7 +13,7 @@ use super::words::PLATFORMS;
 
 /// Hands over a campaign's assets.
 pub(super) async fn write_assets(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     to: &mut Writer,
     size: &Size,
     campaign: &Campaign,
@@ -37,7 +39,7 @@ pub(super) async fn write_assets(
 
 /// Hands over `jobs` publish jobs, each for one of the campaign's assets.
 pub(super) async fn write_jobs(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     to: &mut Writer,
     size: &Size,
     campaign: &Campaign,

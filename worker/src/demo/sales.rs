@@ -1,6 +1,8 @@
 //! What no campaign owns: deals, KPI snapshots and user feedback.
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
+
+use crate::backend::Transaction;
 
 use super::Size;
 use super::campaigns::DAY;
@@ -13,11 +15,7 @@ use super::words::{self, AGENTS, COMMENTS, PEOPLE};
 const FAULTY_FEEDBACK: u64 = 3;
 
 /// Hands over all deals, snapshots and feedback of the demo.
-pub(super) async fn write_all(
-    tx: &DatabaseTransaction,
-    to: &mut Writer,
-    size: &Size,
-) -> Result<(), DbErr> {
+pub(super) async fn write_all(tx: &Transaction, to: &mut Writer, size: &Size) -> Result<(), DbErr> {
     for number in 0..size.campaigns + size.campaigns / 5 {
         to.push(tx, DEAL, deal(size, number)).await?;
     }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use chrono::{FixedOffset, SecondsFormat};
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
+
+use crate::backend::Transaction;
 
 use super::campaigns::{Campaign, DAY, Flaw};
 use super::insert::{Cell, Writer, instant, iso};
@@ -134,7 +136,7 @@ impl Task {
     /// Hands over the execution as a row. A row that repeats what the metadata says must be recognisable as the same.
     pub(super) async fn write_row(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         to: &mut Writer,
         campaign: &Campaign,
     ) -> Result<(), DbErr> {
@@ -165,7 +167,7 @@ impl Task {
 
 /// Sometimes hands over an execution that has not ended, and so is none yet.
 pub(super) async fn write_active_row(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     to: &mut Writer,
     seed: u64,
     campaign: &Campaign,

@@ -5,14 +5,16 @@ mod contents;
 
 use std::path::PathBuf;
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, Database, DbBackend, QueryResult, Statement};
+
+use crate::backend::Connection;
 
 use super::tables::TABLES;
 use super::{Batches, DemoError, Outcome, Size, create, create_in};
 
 /// A database in a file that goes when the test ends.
 struct Scratch {
-    db: DatabaseConnection,
+    db: Connection,
     file: PathBuf,
 }
 
@@ -23,7 +25,8 @@ impl Scratch {
         let _ = std::fs::remove_file(&file);
         let db = Database::connect(format!("sqlite://{}?mode=rwc", file.display()))
             .await
-            .unwrap();
+            .unwrap()
+            .into();
         Self { db, file }
     }
 

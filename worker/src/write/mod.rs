@@ -4,10 +4,10 @@
 mod set;
 mod standing;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use self::set::{Set, aliased, chunks};
-use crate::backend::{self, Dialect, quote};
+use crate::backend::{self, Dialect, Transaction, quote};
 use crate::core::plan::{Destination, Write};
 use crate::error::{Doing, Result};
 use crate::provenance::Written;
@@ -42,7 +42,7 @@ pub async fn write(
 /// # Errors
 /// The database's, where it refuses for another reason than what is in a row.
 pub async fn write_isolating(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     destination: &Destination,
     image: &[String],
     rows: &[Row],
@@ -56,14 +56,18 @@ pub async fn write_isolating(
     let mut refused = Vec::new();
     let mut halves = vec![rows];
     while let Some(half) = halves.pop() {
-        let savepoint = transaction.begin().await.doing(doing())?;
-        match write(&savepoint, destination, image, half).await {
+        let savepoint = transaction.execute_unprepared("SAVEPOINT \"half\"");
+        savepoint.await.doing(doing())?;
+        match write(transaction, destination, image, half).await {
             Ok(rows) => {
-                savepoint.commit().await.doing(doing())?;
+                let kept = transaction.execute_unprepared("RELEASE SAVEPOINT \"half\"");
+                kept.await.doing(doing())?;
                 written.extend(rows);
             }
             Err(error) => {
-                savepoint.rollback().await.doing(doing())?;
+                let undone = "ROLLBACK TO SAVEPOINT \"half\"; RELEASE SAVEPOINT \"half\"";
+                let undone = transaction.execute_unprepared(undone);
+                undone.await.doing(doing())?;
                 let Some(code) = error.refuses_row() else {
                     return Err(error);
                 };

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::TryStreamExt;
-use sea_orm::{DbErr, QueryResult, StreamTrait, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::super::{BAD_COUNT, bad_count};
 use super::calendar::Calendar;
@@ -143,14 +142,15 @@ impl Loading<'_> {
         let connection = self.source.database().connection();
         let values = [self.tenants.clone(), start.into(), end.into()];
         let query = statement(connection, sql, values);
-        let mut rows = connection.stream_raw(query).await.doing(doing)?;
-        while let Some(row) = rows.try_next().await.doing(doing)? {
-            let tenant: String = row.try_get("", "tenant").doing(doing)?;
-            if let Some(place) = self.places.get(tenant.as_str()) {
-                add(&mut self.figures[*place], self.calendar, &row).doing(doing)?;
+        let (places, figures, calendar) = (&self.places, &mut self.figures, self.calendar);
+        let add = |row: &QueryResult| {
+            let tenant: String = row.try_get("", "tenant")?;
+            match places.get(tenant.as_str()) {
+                Some(place) => add(&mut figures[*place], calendar, row),
+                None => Ok(()),
             }
-        }
-        Ok(())
+        };
+        connection.each(query, add).await.doing(doing)
     }
 }
 
