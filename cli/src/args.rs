@@ -1,5 +1,6 @@
 //! The command line: what every command takes, and connecting with it.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
 use worker::backend::Database;
 use worker::error::Error;
-use worker::schema;
+use worker::{credentials, schema};
 
 use crate::commands::Command;
 
@@ -34,7 +35,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The database: postgres://user@host/database or sqlite://file [default: sqlite://backstitch.db]. A password
-    /// belongs in PGPASSWORD or ~/.pgpass.
+    /// belongs in --database-url-file, PGPASSWORD or ~/.pgpass.
     #[arg(
         long,
         global = true,
@@ -44,6 +45,10 @@ pub(crate) struct Global {
         value_parser = NonEmptyStringValueParser::new()
     )]
     database_url: Option<String>,
+
+    /// A file that holds the database's URL, password included, as its only line; give it the mode 600.
+    #[arg(long, global = true, value_name = "PATH")]
+    database_url_file: Option<PathBuf>,
 
     /// Print the result as JSON; times are milliseconds since 1970, UTC.
     #[arg(long, global = true)]
@@ -57,16 +62,23 @@ pub(crate) struct Global {
 impl Global {
     /// Connects to a database that must be there.
     pub(crate) async fn connect(&self) -> Result<Database, Error> {
-        self.open(self.database_url.as_deref().unwrap_or(DEFAULT_URL))
-            .await
+        let url = self.url()?;
+        self.open(url.as_deref().unwrap_or(DEFAULT_URL)).await
     }
 
     /// Connects, and makes the default database where nobody named one.
     pub(crate) async fn connect_or_create(&self) -> Result<Database, Error> {
-        match &self.database_url {
-            Some(_) => self.connect().await,
+        match self.url()? {
+            Some(url) => self.open(&url).await,
             None => self.open(&format!("{DEFAULT_URL}?mode=rwc")).await,
         }
+    }
+
+    fn url(&self) -> Result<Option<String>, Error> {
+        credentials::url(
+            self.database_url.as_deref(),
+            self.database_url_file.as_deref(),
+        )
     }
 
     async fn open(&self, url: &str) -> Result<Database, Error> {
@@ -92,7 +104,7 @@ impl Global {
 
     /// Whether the database was named, so that a command to run next must name it too.
     pub(crate) fn names_database(&self) -> bool {
-        self.database_url.is_some()
+        self.database_url.is_some() || self.database_url_file.is_some()
     }
 }
 
@@ -146,6 +158,6 @@ mod tests {
             assert!(command.get_after_help().is_some(), "{}", command.get_name());
             checked += 1;
         }
-        assert_eq!(checked, 12);
+        assert_eq!(checked, 13);
     }
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use worker::credentials;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,11 +27,10 @@ async fn main() -> ExitCode {
     .expect("files for the crash points");
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
-    // It logs parameters of the URL that it does not know, with their values.
-    let filter = match "sqlx_postgres::options=off".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
+    let quiet = credentials::NEVER_LOGGED
+        .iter()
+        .flat_map(|target| target.parse());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -1,9 +1,9 @@
-//! `cli schema`: one idea, and three small commands of it.
+//! `cli schema`: one idea, and small commands of it.
 
 use std::sync::Arc;
 
 use clap::Subcommand;
-use worker::{schema, units};
+use worker::{roles, schema, units};
 
 use crate::args::Global;
 use crate::confirm::confirm;
@@ -35,6 +35,21 @@ pub(crate) enum Command {
     /// Changes the schema: drops the new tables and columns, and the journal. Safe to repeat. Rolling back a release
     /// of the application does not need it: the schema is backward compatible.
     Down(DownArgs),
+    /// Print SQL for PostgreSQL that makes the roles owner, worker, undo and viewer, each with the least rights.
+    ///
+    /// Example: `cli schema roles --print | psql app`
+    ///
+    /// Changes nothing: an administrator reads and executes it, before `cli schema up` and again after it. Safe to
+    /// repeat. It holds no password.
+    Roles(RolesArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = worker::error::EXIT_CODES)]
+pub(crate) struct RolesArgs {
+    /// Print it; nothing else can be done with it from here.
+    #[arg(long, required = true)]
+    print: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +70,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Status => status(global).await,
         Command::Up => up(global).await,
         Command::Down(args) => down(global, &args).await,
+        Command::Roles(RolesArgs { print: _ }) => {
+            output::result(&roles::sql(&units::phase5(Vec::new())))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 /// Runs data migrations that can be killed at any moment, and taken back.
@@ -26,15 +27,20 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The database: postgres://user@host/database or sqlite://file. A password belongs in PGPASSWORD or ~/.pgpass.
+    /// The database: postgres://user@host/database or sqlite://file [default: sqlite://backstitch.db?mode=rwc]. A
+    /// password belongs in --database-url-file, PGPASSWORD or ~/.pgpass.
     #[arg(
         long,
         value_name = "URL",
         env = "DATABASE_URL",
         hide_env_values = true,
-        default_value = "sqlite://backstitch.db?mode=rwc"
+        value_parser = NonEmptyStringValueParser::new()
     )]
-    pub(crate) database_url: String,
+    pub(crate) database_url: Option<String>,
+
+    /// A file that holds the database's URL, password included, as its only line; give it the mode 600.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) database_url_file: Option<PathBuf>,
 
     /// Make a source database of made-up data first, then migrate, run and validate it.
     #[arg(long)]

@@ -19,7 +19,10 @@ use worker::error::{Error, exit};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{inputs, report, runs, schema, status, time, units, validate};
+use worker::{credentials, inputs, report, runs, schema, status, time, units, validate};
+
+/// The database where nobody named one.
+const DEFAULT_URL: &str = "sqlite://backstitch.db?mode=rwc";
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -97,7 +100,12 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
 async fn connect(args: &RunArgs) -> Result<Database, Error> {
     // Each worker reads on one connection and writes on another; progress and planning have theirs.
     let workers = u32::from(args.workers.unwrap_or(2));
-    Database::connect(&args.database_url, 2 * workers + 3).await
+    let url = credentials::url(
+        args.database_url.as_deref(),
+        args.database_url_file.as_deref(),
+    )?;
+    let url = url.as_deref().unwrap_or(DEFAULT_URL);
+    Database::connect(url, 2 * workers + 3).await
 }
 
 fn options(args: &RunArgs, dialect: Dialect) -> Options {
