@@ -107,6 +107,36 @@ impl Cluster {
         )
     }
 
+    /// Makes it take encrypted connections, with a certificate and its key in PEM; restarts it.
+    pub fn encrypt(&self, certificate: &str, key: &str) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = self.data().join(name);
+            std::fs::write(&file, text)?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+            if let Some((user, group)) = self.owner {
+                chown(&file, Some(user), Some(group))?;
+            }
+        }
+        let settings = self.data().join("postgresql.conf");
+        let before = std::fs::read_to_string(&settings)?;
+        std::fs::write(&settings, format!("{before}ssl = on\n"))?;
+        self.crash()?;
+        self.restart()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The user and group whom it runs as, where that is not the tests' own.
+    #[must_use]
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.owner
+    }
+
     /// Stops the server as a crash would: no checkpoint, every connection cut.
     pub fn crash(&self) -> Result<()> {
         self.control(&["stop", "--mode=immediate"])

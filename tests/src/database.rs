@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, QueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryGetable,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
+    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryGetable,
 };
 
 use crate::cluster::{self, Cluster};
-use crate::{scratch, source};
+use crate::roles::Role;
+use crate::server::Server;
+use crate::{pooler, scratch, source};
 
 /// Which kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +29,20 @@ pub enum Backend {
 pub struct Database {
     /// Its kind.
     pub backend: Backend,
-    /// Its address, with the password where there is one.
+    /// Its address for the programs, with the password where there is one.
     pub url: String,
+    /// Its address for the harness, which never goes through a pooler.
+    direct: String,
     /// The file, on SQLite.
     pub file: Option<PathBuf>,
     connection: DatabaseConnection,
 }
+
+/// Defaults that no session of the programs may rely on.
+const UNUSUAL: &str = "DO $$ DECLARE setting TEXT; BEGIN FOREACH setting IN ARRAY ARRAY[
+    'default_transaction_isolation = serializable', 'DateStyle = German', 'extra_float_digits = -3',
+    'bytea_output = escape', 'IntervalStyle = sql_standard', 'TimeZone = ''America/St_Johns'''
+] LOOP EXECUTE format('ALTER DATABASE %I SET %s', current_database(), setting); END LOOP; END $$";
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -44,7 +54,7 @@ impl Database {
                 let file = scratch::folder("sqlite")?.join("backstitch.db");
                 Self::open_file(file).await
             }
-            Backend::Postgres => Self::create_in(cluster::shared()?, "TEMPLATE template0").await,
+            Backend::Postgres => Self::create_on(Server::current()).await,
         }
     }
 
@@ -52,6 +62,34 @@ impl Database {
     pub async fn create_with_a_linguistic_order() -> Result<Self> {
         let options = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'";
         Self::create_in(cluster::shared()?, options).await
+    }
+
+    async fn create_on(server: Server) -> Result<Self> {
+        if server == Server::Unusual {
+            let database = Self::create_with_a_linguistic_order().await?;
+            database.execute(UNUSUAL).await?;
+            return Ok(database);
+        }
+        let mut database = Self::create_in(cluster::shared()?, "TEMPLATE template0").await?;
+        if server == Server::Pooled {
+            database.url = pooler::shared()?.url(&database.name().await?);
+        }
+        Ok(database)
+    }
+
+    /// Its name, on PostgreSQL.
+    pub async fn name(&self) -> Result<String> {
+        self.value("SELECT CAST(current_database() AS TEXT)").await
+    }
+
+    /// Its address for a program that does a role's work: the role's own where the test is about roles.
+    #[must_use]
+    pub fn url_as(&self, role: Role) -> String {
+        let is_about_roles = Server::current() == Server::Roles;
+        match self.backend {
+            Backend::Postgres if is_about_roles => role.url(&self.url),
+            _ => self.url.clone(),
+        }
     }
 
     /// Makes an empty database in a server of the test's own.
@@ -66,6 +104,7 @@ impl Database {
         let connection = connect(&url).await?;
         Ok(Self {
             backend: Backend::Postgres,
+            direct: url.clone(),
             url,
             file: None,
             connection,
@@ -78,6 +117,7 @@ impl Database {
         let connection = connect(&url).await?;
         Ok(Self {
             backend: Backend::Sqlite,
+            direct: url.clone(),
             url,
             file: Some(file),
             connection,
@@ -86,12 +126,75 @@ impl Database {
 
     /// Opens a second connection to the same database, as another client would.
     pub async fn another(&self) -> Result<Self> {
-        let connection = connect(&self.url).await?;
+        let connection = connect(&self.direct).await?;
         Ok(Self {
             backend: self.backend,
             url: self.url.clone(),
+            direct: self.direct.clone(),
             file: self.file.clone(),
             connection,
+        })
+    }
+
+    /// Copies it, as somebody who restores a backup does. What is connected to it is cut off.
+    pub async fn copy(&self) -> Result<Self> {
+        if self.backend == Backend::Sqlite {
+            let file = scratch::folder("copy")?.join("copy.db");
+            self.execute(&format!("VACUUM INTO '{}'", file.display()))
+                .await?;
+            return Self::open_file(file).await;
+        }
+        let (name, cluster) = (self.name().await?, cluster::shared()?);
+        let maintenance = connect(&cluster.url("postgres")).await?;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+        let cut = format!("{cut}'{name}'");
+        maintenance.execute_unprepared(&cut).await?;
+        maintenance.close().await?;
+        Self::create_in(cluster, &format!("TEMPLATE {name}")).await
+    }
+
+    /// Opens a connection as a role.
+    pub async fn another_as(&self, role: Role) -> Result<Self> {
+        let direct = role.url(&self.direct);
+        let connection = connect(&direct).await?;
+        Ok(Self {
+            backend: self.backend,
+            url: self.url.clone(),
+            direct,
+            file: self.file.clone(),
+            connection,
+        })
+    }
+
+    /// The code under which the database refuses a statement; none where it does not.
+    pub async fn refusal(&self, sql: &str) -> Result<Option<String>> {
+        let error = match self.connection.execute_unprepared(sql).await {
+            Ok(_) => return Ok(None),
+            Err(error) => error,
+        };
+        match &error {
+            DbErr::Exec(RuntimeErr::SqlxError(inner)) => {
+                let code = inner.as_database_error().and_then(|error| error.code());
+                Ok(code.map(|code| code.into_owned()))
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Opens a connection on the way that the programs take, through a pooler where there is one. It can execute, but
+    /// not query: the harness's queries are prepared.
+    pub async fn as_the_programs(&self) -> Result<Self> {
+        let mut options = ConnectOptions::new(&self.url);
+        options
+            .sqlx_logging(false)
+            .max_connections(1)
+            .map_sqlx_postgres_opts(|options| options.extra_float_digits(None));
+        Ok(Self {
+            backend: self.backend,
+            url: self.url.clone(),
+            direct: self.direct.clone(),
+            file: self.file.clone(),
+            connection: sea_orm::Database::connect(options).await?,
         })
     }
 

@@ -8,7 +8,11 @@
 //! |---|---|
 //! | [`scratch`] | temporary folders, and the watchdog that removes them whatever happens |
 //! | [`cluster`] | a private PostgreSQL server |
+//! | [`pooler`] | pgbouncer in front of it |
+//! | [`server`] | which kind of server a test meets |
+//! | [`tls`] | certificates of the tests' own |
 //! | [`database`] | one empty database on either backend |
+//! | [`roles`] | the programs as roles with few rights |
 //! | [`process`] | running, killing and signalling the programs |
 //! | [`source`] | rows as data, and how they get into a database |
 //! | [`generate`] | seeded sources full of odd values |
@@ -30,8 +34,12 @@ pub mod journal;
 pub mod json;
 pub mod moment;
 pub mod oracle;
+pub mod pooler;
 pub mod process;
 pub mod random;
+pub mod roles;
 pub mod scenario;
 pub mod scratch;
+pub mod server;
 pub mod source;
+pub mod tls;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::cluster;
 use crate::database::Database;
+use crate::roles::Role;
 use crate::scratch;
 
 /// No invocation in the suites comes near this, unless it hangs.
@@ -30,12 +31,12 @@ pub struct Invocation {
 
 /// Prepares the worker for a database.
 pub fn worker(database: &Database) -> Result<Invocation> {
-    program("worker", &database.url)
+    program("worker", &database.url_as(Role::Worker))
 }
 
-/// Prepares the cli for a database.
+/// Prepares the cli for a database, to look at it.
 pub fn cli(database: &Database) -> Result<Invocation> {
-    program("cli", &database.url)
+    program("cli", &database.url_as(Role::Viewer))
 }
 
 /// Prepares either program in its build with crash points.
@@ -120,6 +121,13 @@ impl Invocation {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Starts it.
     pub fn spawn(mut self) -> Result<Running> {
         let mut child = self
@@ -157,6 +165,20 @@ pub struct Running {
 }
 
 impl Running {
+    /// The arguments of every process that it has started, and its own, as everybody on the machine can read them.
+    pub fn command_lines(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let mut waiting = vec![self.child.id().to_string()];
+        while let Some(id) = waiting.pop() {
+            // A process may have ended meanwhile.
+            let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+            lines.push(String::from_utf8_lossy(&read("cmdline")).replace('\0', " "));
+            let children = String::from_utf8(read(&format!("task/{id}/children")))?;
+            waiting.extend(children.split_whitespace().map(str::to_owned));
+        }
+        Ok(lines)
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())

@@ -9,7 +9,9 @@ use crate::dump::{self, Dump};
 use crate::generate::{self, Profile};
 use crate::oracle::{self, Expected, Question, Sources};
 use crate::process::{self, Invocation};
+use crate::roles::{self, Role};
 use crate::scratch;
+use crate::server::Server;
 use crate::source::{Kind, Source, Value, read};
 
 /// A database with a source in it, and the log files beside it.
@@ -35,6 +37,9 @@ impl Scenario {
     pub async fn load_into(database: Database, profile: &Profile) -> Result<Self> {
         let source = generate::source(profile);
         source.load(&database).await?;
+        if Server::current() == Server::Roles {
+            roles::establish(&database).await?;
+        }
         let logs = source.write_logs(&scratch::folder("logs")?)?;
         Ok(Self {
             profile: profile.clone(),
@@ -85,7 +90,8 @@ impl Scenario {
 
     /// A command of the cli on its database.
     pub fn cli(&self, arguments: &[&str]) -> Result<Invocation> {
-        Ok(process::cli(&self.database)?.args(arguments))
+        let url = self.database.url_as(Role::of(arguments));
+        Ok(process::program("cli", &url)?.args(arguments))
     }
 
     /// What a run over the sources as they are now must write.

@@ -47,7 +47,7 @@ fn run(scenario: &Scenario) -> Result<process::Invocation> {
     Ok(invocation.args(["--as-of", &scenario.profile.as_of.rfc3339()]))
 }
 
-async fn a_unit_stops_beyond_its_budget(backend: Backend) -> Result<()> {
+pub(crate) async fn a_unit_stops_beyond_its_budget(backend: Backend) -> Result<()> {
     let scenario = load(backend, 2).await?;
     let outcome = run(&scenario)?.run().await?;
     ensure!(
@@ -70,7 +70,7 @@ async fn a_unit_stops_beyond_its_budget(backend: Backend) -> Result<()> {
     scenario.verify_journal().await
 }
 
-async fn ten_bad_rows_are_always_allowed(backend: Backend) -> Result<()> {
+pub(crate) async fn ten_bad_rows_are_always_allowed(backend: Backend) -> Result<()> {
     let scenario = load(backend, 20).await?;
     let expected = scenario.expected().await?;
     run(&scenario)?.expect(0).await?;

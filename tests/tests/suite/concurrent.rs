@@ -8,7 +8,7 @@ use tests::scenario::Scenario;
 
 on_both!(three_workers_at_once, two_that_migrate_at_once);
 
-async fn three_workers_at_once(backend: Backend) -> Result<()> {
+pub(crate) async fn three_workers_at_once(backend: Backend) -> Result<()> {
     let profile = Profile::busy(backend, 21);
     let reference = Scenario::load(&profile).await?;
     let oracle = reference.expected().await?;
@@ -52,7 +52,7 @@ async fn a_killed_worker_holds_up_nobody() -> Result<()> {
     shared.verify_journal().await
 }
 
-async fn two_that_migrate_at_once(backend: Backend) -> Result<()> {
+pub(crate) async fn two_that_migrate_at_once(backend: Backend) -> Result<()> {
     for seed in 0..4 {
         let profile = Profile {
             large: false,

@@ -10,13 +10,16 @@ use tests::journal;
 use tests::process::Invocation;
 use tests::random::Random;
 use tests::scenario::Scenario;
+use tests::server::Server;
 
 use crate::seeds::seeds;
 
 on_both!(killed_runs, killed_rollbacks);
 
 /// How many kills must strike a living process, for each test and backend.
-const KILLS: usize = 50;
+fn kills() -> usize {
+    Server::current().share(50)
+}
 
 /// The longest pauses before a kill, in sixteenths of what the command takes undisturbed. Some strike during start-up
 /// and replay, some in the midst of batches, few near the end.
@@ -31,7 +34,7 @@ const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "killed on purpose
 /// Small batches, so that a run has many instants at which it can be killed.
 const BATCH: [&str; 2] = ["--batch-rows", "60"];
 
-async fn killed_runs(backend: Backend) -> Result<()> {
+pub(crate) async fn killed_runs(backend: Backend) -> Result<()> {
     let mut struck = Struck::default();
     for seed in seeds(40) {
         if struck.is_enough() {
@@ -83,7 +86,7 @@ async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<(
     Ok(())
 }
 
-async fn killed_rollbacks(backend: Backend) -> Result<()> {
+pub(crate) async fn killed_rollbacks(backend: Backend) -> Result<()> {
     let mut struck = Struck::default();
     for seed in seeds(60) {
         if struck.is_enough() {
@@ -164,14 +167,15 @@ struct Struck {
 impl Struck {
     /// Enough of both kinds, or so many in vain that something is wrong.
     fn is_enough(&self) -> bool {
-        (self.kills >= KILLS && self.midway * 3 >= KILLS) || self.kills >= 4 * KILLS
+        (self.kills >= kills() && self.midway * 3 >= kills()) || self.kills >= 4 * kills()
     }
 
     /// A kill that met nobody, or only ever met a process that was starting, proves nothing.
     fn check(&self) -> Result<()> {
         ensure!(
-            self.kills >= KILLS && self.midway * 3 >= KILLS,
-            "{KILLS} kills must strike, a third of them between batches: {self:?}"
+            self.kills >= kills() && self.midway * 3 >= kills(),
+            "{} kills must strike, a third of them between batches: {self:?}",
+            kills()
         );
         Ok(())
     }

@@ -29,7 +29,7 @@ fn campaigns(scenario: &Scenario, tag: &str) -> String {
     )
 }
 
-async fn rows_below_the_cursor(backend: Backend) -> Result<()> {
+pub(crate) async fn rows_below_the_cursor(backend: Backend) -> Result<()> {
     for seed in 0..5 {
         if insert_during_the_unit(backend, seed).await? {
             return Ok(());

@@ -19,7 +19,7 @@ on_both!(
     a_column_that_is_there_already,
 );
 
-async fn odd_sources(backend: Backend) -> Result<()> {
+pub(crate) async fn odd_sources(backend: Backend) -> Result<()> {
     for seed in seeds(14) {
         odd_source(backend, seed)
             .await
@@ -96,7 +96,7 @@ async fn untouched(scenario: &Scenario) -> Result<dump::Dump> {
     dump::of(&scenario.database, &dump::SOURCES[1..]).await
 }
 
-async fn an_empty_database(backend: Backend) -> Result<()> {
+pub(crate) async fn an_empty_database(backend: Backend) -> Result<()> {
     let profile = Profile {
         without: Vec::new(),
         ..Profile::odd(backend, 1)
@@ -106,7 +106,7 @@ async fn an_empty_database(backend: Backend) -> Result<()> {
     run_and_check(database, &profile, Fill::Not).await
 }
 
-async fn a_database_without_any_optional_table(backend: Backend) -> Result<()> {
+pub(crate) async fn a_database_without_any_optional_table(backend: Backend) -> Result<()> {
     let profile = Profile {
         without: OPTIONAL.to_vec(),
         log_lines: 0,
@@ -115,7 +115,7 @@ async fn a_database_without_any_optional_table(backend: Backend) -> Result<()> {
     run_and_check(Database::create(backend).await?, &profile, Fill::Fully).await
 }
 
-async fn one_campaign_only(backend: Backend) -> Result<()> {
+pub(crate) async fn one_campaign_only(backend: Backend) -> Result<()> {
     let profile = Profile {
         campaigns: 1,
         without: Vec::new(),
@@ -145,7 +145,7 @@ async fn run_and_check(database: Database, profile: &Profile, fill: Fill) -> Res
 
 /// PostgreSQL's indexes take no key of many kilobytes. Such a row must not stop the run; where it cannot be written it
 /// is set aside.
-async fn a_name_too_long_for_an_index(backend: Backend) -> Result<()> {
+pub(crate) async fn a_name_too_long_for_an_index(backend: Backend) -> Result<()> {
     let profile = Profile {
         campaigns: 0,
         log_lines: 0,
@@ -187,7 +187,7 @@ async fn a_name_too_long_for_an_index(backend: Backend) -> Result<()> {
 }
 
 /// Prisma may have added the column before the worker comes.
-async fn a_column_that_is_there_already(backend: Backend) -> Result<()> {
+pub(crate) async fn a_column_that_is_there_already(backend: Backend) -> Result<()> {
     let profile = Profile {
         campaigns: 20,
         without: Vec::new(),

@@ -25,7 +25,7 @@ fn small(backend: Backend) -> Profile {
     }
 }
 
-async fn a_pending_schema(backend: Backend) -> Result<()> {
+pub(crate) async fn a_pending_schema(backend: Backend) -> Result<()> {
     let scenario = Scenario::load(&small(backend)).await?;
     let before = scenario.state().await?;
     scenario
@@ -41,7 +41,7 @@ async fn a_pending_schema(backend: Backend) -> Result<()> {
     Ok(())
 }
 
-async fn a_demonstration_on_somebodys_campaigns(backend: Backend) -> Result<()> {
+pub(crate) async fn a_demonstration_on_somebodys_campaigns(backend: Backend) -> Result<()> {
     let scenario = Scenario::load(&small(backend)).await?;
     let before = scenario.state().await?;
     let demo = process::worker(&scenario.database)?.args(["run", "--demo"]);
@@ -54,7 +54,9 @@ async fn a_demonstration_on_somebodys_campaigns(backend: Backend) -> Result<()> 
     Ok(())
 }
 
-async fn taking_the_schema_down_while_it_holds_something(backend: Backend) -> Result<()> {
+pub(crate) async fn taking_the_schema_down_while_it_holds_something(
+    backend: Backend,
+) -> Result<()> {
     let scenario = Scenario::load(&small(backend)).await?;
     scenario.run()?.expect(0).await?;
     let before = scenario.state().await?;
@@ -70,7 +72,7 @@ async fn taking_the_schema_down_while_it_holds_something(backend: Backend) -> Re
 }
 
 /// The open run's instant is fixed; another one on the command line is a contradiction, not a new run.
-async fn another_instant_than_the_open_runs(backend: Backend) -> Result<()> {
+pub(crate) async fn another_instant_than_the_open_runs(backend: Backend) -> Result<()> {
     let scenario = Scenario::load(&Profile::busy(backend, 82)).await?;
     let expected = scenario.expected().await?;
     scenario.cli(&["schema", "up"])?.expect(0).await?;
@@ -97,7 +99,7 @@ async fn another_instant_than_the_open_runs(backend: Backend) -> Result<()> {
     expected.check(&scenario.database).await
 }
 
-async fn the_schema_goes_up_and_down(backend: Backend) -> Result<()> {
+pub(crate) async fn the_schema_goes_up_and_down(backend: Backend) -> Result<()> {
     let database = Database::create(backend).await?;
     database.create_source_schema(&[]).await?;
     let cli = |arguments: &[&str]| Ok::<_, anyhow::Error>(process::cli(&database)?.args(arguments));

@@ -37,7 +37,7 @@ async fn load_into(database: Database, backend: Backend, seed: u64) -> Result<Sc
 }
 
 /// The row that others refer to by two columns, neither alone its key, is kept, and so are they.
-async fn rows_behind_a_composite_foreign_key(backend: Backend) -> Result<()> {
+pub(crate) async fn rows_behind_a_composite_foreign_key(backend: Backend) -> Result<()> {
     let scenario = load(backend, 301).await?;
     let database = &scenario.database;
     scenario.run()?.expect(0).await?;
@@ -60,7 +60,7 @@ async fn rows_behind_a_composite_foreign_key(backend: Backend) -> Result<()> {
 }
 
 /// What two runs wrote has the same keys and digests, so the newer one goes first.
-async fn an_older_run_below_a_newer_one(backend: Backend) -> Result<()> {
+pub(crate) async fn an_older_run_below_a_newer_one(backend: Backend) -> Result<()> {
     let scenario = load(backend, 302).await?;
     let database = &scenario.database;
     scenario.run()?.expect(0).await?;
@@ -83,7 +83,7 @@ async fn an_older_run_below_a_newer_one(backend: Backend) -> Result<()> {
 }
 
 /// A projection is a cache: one that was changed is rebuilt from the journal, not believed.
-async fn a_cursor_that_was_moved(backend: Backend) -> Result<()> {
+pub(crate) async fn a_cursor_that_was_moved(backend: Backend) -> Result<()> {
     let reference = load(backend, 303).await?;
     reference.run()?.expect(0).await?;
     let expected = reference.state().await?;
@@ -104,7 +104,7 @@ async fn a_cursor_that_was_moved(backend: Backend) -> Result<()> {
     scenario.verify_journal().await
 }
 
-async fn logs_that_are_gzip_by_their_content(backend: Backend) -> Result<()> {
+pub(crate) async fn logs_that_are_gzip_by_their_content(backend: Backend) -> Result<()> {
     let scenario = load(backend, 304).await?;
     let at = scenario.profile.as_of.rfc3339();
     let campaign: String = scenario

@@ -21,7 +21,7 @@ const REPORTS: [&[&str]; 8] = [
     &["schema", "status"],
 ];
 
-async fn reports_after_a_run(backend: Backend) -> Result<()> {
+pub(crate) async fn reports_after_a_run(backend: Backend) -> Result<()> {
     let profile = Profile {
         campaigns: 40,
         large: false,
@@ -92,7 +92,7 @@ async fn reports_after_a_run(backend: Backend) -> Result<()> {
 }
 
 /// There is nothing to report yet, which is no error and no reason to make tables.
-async fn reports_before_any_run(backend: Backend) -> Result<()> {
+pub(crate) async fn reports_before_any_run(backend: Backend) -> Result<()> {
     let profile = Profile {
         campaigns: 5,
         large: false,
@@ -120,7 +120,7 @@ async fn reports_before_any_run(backend: Backend) -> Result<()> {
 }
 
 /// The volumes that the migration plan's document names.
-async fn a_demonstration(backend: Backend) -> Result<()> {
+pub(crate) async fn a_demonstration(backend: Backend) -> Result<()> {
     let database = tests::database::Database::create(backend).await?;
     process::worker(&database)?
         .args(["run", "--demo"])

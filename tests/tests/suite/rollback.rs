@@ -32,7 +32,7 @@ async fn load(backend: Backend, seed: u64) -> Result<Scenario> {
     Ok(scenario)
 }
 
-async fn amid_the_applications_rows(backend: Backend) -> Result<()> {
+pub(crate) async fn amid_the_applications_rows(backend: Backend) -> Result<()> {
     let scenario = load(backend, 11).await?;
     let at = scenario.profile.as_of;
     application::write_rows(&scenario.database, "!early", at).await?;
@@ -99,7 +99,9 @@ async fn amid_the_applications_rows(backend: Backend) -> Result<()> {
     scenario.verify_journal().await
 }
 
-async fn edited_rows_are_kept_and_deleted_rows_stay_away(backend: Backend) -> Result<()> {
+pub(crate) async fn edited_rows_are_kept_and_deleted_rows_stay_away(
+    backend: Backend,
+) -> Result<()> {
     let scenario = load(backend, 12).await?;
     scenario.run()?.expect(0).await?;
     let database = &scenario.database;
@@ -168,7 +170,7 @@ async fn edited_rows_are_kept_and_deleted_rows_stay_away(backend: Backend) -> Re
     scenario.verify_journal().await
 }
 
-async fn one_unit_only(backend: Backend) -> Result<()> {
+pub(crate) async fn one_unit_only(backend: Backend) -> Result<()> {
     let scenario = load(backend, 13).await?;
     scenario.run()?.expect(0).await?;
     let after = scenario.state().await?;
@@ -196,7 +198,7 @@ async fn one_unit_only(backend: Backend) -> Result<()> {
     scenario.verify_journal().await
 }
 
-async fn unconfirmed(backend: Backend) -> Result<()> {
+pub(crate) async fn unconfirmed(backend: Backend) -> Result<()> {
     let scenario = load(backend, 14).await?;
     scenario.run()?.expect(0).await?;
     let (state, events) = (
@@ -222,7 +224,7 @@ async fn unconfirmed(backend: Backend) -> Result<()> {
 }
 
 /// A run that was killed can be taken back too, and then it is not continued but begun anew.
-async fn an_unfinished_run(backend: Backend) -> Result<()> {
+pub(crate) async fn an_unfinished_run(backend: Backend) -> Result<()> {
     let scenario = Scenario::load(&Profile::busy(backend, 15)).await?;
     scenario.cli(&["schema", "up"])?.expect(0).await?;
     let before = scenario.state().await?;

@@ -1,7 +1,9 @@
 //! Which seeds a suite tries.
 
-/// The seeds from 0, or those that the environment asks for.
-pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+use tests::server::Server;
+
+/// The seeds from 0, or those that the environment asks for; fewer where the plain server has had its share.
+pub(crate) fn seeds(usual: usize) -> std::ops::Range<u64> {
     let number = |name| {
         std::env::var(name)
             .ok()
@@ -9,6 +11,9 @@ pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
     };
     match number("BACKSTITCH_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("BACKSTITCH_SEEDS").unwrap_or(usual),
+        None => {
+            let usual = Server::current().share(usual) as u64;
+            0..number("BACKSTITCH_SEEDS").unwrap_or(usual)
+        }
     }
 }

@@ -11,15 +11,15 @@ use tests::scenario::Scenario;
 
 on_both!(interrupted, terminated, interrupted_twice);
 
-async fn interrupted(backend: Backend) -> Result<()> {
+pub(crate) async fn interrupted(backend: Backend) -> Result<()> {
     signalled(backend, &["INT"], 130).await
 }
 
-async fn terminated(backend: Backend) -> Result<()> {
+pub(crate) async fn terminated(backend: Backend) -> Result<()> {
     signalled(backend, &["TERM"], 143).await
 }
 
-async fn interrupted_twice(backend: Backend) -> Result<()> {
+pub(crate) async fn interrupted_twice(backend: Backend) -> Result<()> {
     signalled(backend, &["INT", "INT"], 130).await
 }
 

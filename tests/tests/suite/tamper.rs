@@ -11,7 +11,7 @@ const JOURNAL: &str = "backstitch_journal";
 const ROWS: &str = "backstitch_journal_rows";
 const PARTITION: &str = "backstitch_partition";
 
-async fn completed(backend: Backend) -> Result<Scenario> {
+pub(crate) async fn completed(backend: Backend) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 40,
         large: false,
@@ -28,7 +28,7 @@ async fn completed(backend: Backend) -> Result<Scenario> {
     Ok(scenario)
 }
 
-async fn plain_changes_are_refused(backend: Backend) -> Result<()> {
+pub(crate) async fn plain_changes_are_refused(backend: Backend) -> Result<()> {
     let scenario = completed(backend).await?;
     for table in [JOURNAL, ROWS] {
         let mut statements = vec![
@@ -227,7 +227,7 @@ const FIRST_ROWS: &str = "stream = (SELECT MIN(stream) FROM backstitch_journal_r
 const A_PARTITION: &str =
     "stream = (SELECT MIN(stream) FROM backstitch_partition WHERE written > 0)";
 
-async fn forgeries_are_found(backend: Backend) -> Result<()> {
+pub(crate) async fn forgeries_are_found(backend: Backend) -> Result<()> {
     let scenario = completed(backend).await?;
     for forgery in &FORGERIES {
         check(&scenario, forgery)

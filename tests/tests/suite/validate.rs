@@ -76,7 +76,7 @@ const TROUBLES: [Trouble; 7] = [
     },
 ];
 
-async fn every_kind_of_trouble_is_found(backend: Backend) -> Result<()> {
+pub(crate) async fn every_kind_of_trouble_is_found(backend: Backend) -> Result<()> {
     for trouble in &TROUBLES {
         check(backend, trouble)
             .await
