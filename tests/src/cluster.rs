@@ -3,7 +3,7 @@
 //! One server is shared by all tests of a process, and every test makes databases of its own in it.
 //! A test that crashes its server starts another one for itself.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,15 @@ pub fn shared() -> Result<&'static Cluster> {
 impl Cluster {
     /// Makes and starts a server of one's own.
     pub fn start() -> Result<Self> {
+        Self::start_with("scram-sha-256")
+    }
+
+    /// The same with a check of passwords that takes no time, for a torture that connects a hundred thousand times.
+    pub fn start_for_many_connections() -> Result<Self> {
+        Self::start_with("md5")
+    }
+
+    fn start_with(authentication: &str) -> Result<Self> {
         let tools = find_tools()?;
         let owner = server_owner()?;
         let folder = scratch::folder("postgres")?;
@@ -73,12 +82,8 @@ impl Cluster {
         succeeded(
             cluster
                 .command("initdb")
-                .args([
-                    "--encoding=UTF8",
-                    "--locale=C",
-                    "--no-sync",
-                    "--auth=scram-sha-256",
-                ])
+                .args(["--encoding=UTF8", "--locale=C", "--no-sync"])
+                .arg(format!("--auth={authentication}"))
                 .arg(format!("--username={USER}"))
                 .arg(format!("--pwfile={}", password.display()))
                 .arg(format!("--pgdata={}", data.display()))
@@ -125,6 +130,12 @@ impl Cluster {
         self.restart()
     }
 
+    /// The address of one of its databases by way of a proxy.
+    #[must_use]
+    pub fn url_by(&self, port: u16, database: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -135,6 +146,12 @@ impl Cluster {
     #[must_use]
     pub fn owner(&self) -> Option<(u32, u32)> {
         self.owner
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Stops the server as a crash would: no checkpoint, every connection cut.

@@ -72,14 +72,9 @@ impl Database {
         }
         let mut database = Self::create_in(cluster::shared()?, "TEMPLATE template0").await?;
         if server == Server::Pooled {
-            database.url = pooler::shared()?.url(&database.name().await?);
+            database.url = pooler::shared()?.url(database.name());
         }
         Ok(database)
-    }
-
-    /// Its name, on PostgreSQL.
-    pub async fn name(&self) -> Result<String> {
-        self.value("SELECT CAST(current_database() AS TEXT)").await
     }
 
     /// Its address for a program that does a role's work: the role's own where the test is about roles.
@@ -108,6 +103,17 @@ impl Database {
             url,
             file: None,
             connection,
+        })
+    }
+
+    /// Connects to a database of a server.
+    pub async fn open(url: &str) -> Result<Self> {
+        Ok(Self {
+            backend: Backend::Postgres,
+            url: url.to_owned(),
+            direct: url.to_owned(),
+            file: None,
+            connection: connect(url).await?,
         })
     }
 
@@ -144,7 +150,7 @@ impl Database {
                 .await?;
             return Self::open_file(file).await;
         }
-        let (name, cluster) = (self.name().await?, cluster::shared()?);
+        let (name, cluster) = (self.name(), cluster::shared()?);
         let maintenance = connect(&cluster.url("postgres")).await?;
         let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
         let cut = format!("{cut}'{name}'");
@@ -288,6 +294,23 @@ impl Database {
             ),
         };
         Ok(self.value::<i64>(&sql).await? > 0)
+    }
+
+    /// Its name in the server, on PostgreSQL.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.direct.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Removes it from its server, whoever is connected to it.
+    pub async fn remove_from(self, cluster: &Cluster) -> Result<()> {
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name());
+        self.close().await?;
+        let maintenance = connect(&cluster.url("postgres")).await?;
+        let removed = maintenance.execute_unprepared(&sql).await;
+        maintenance.close().await?;
+        removed.with_context(|| sql)?;
+        Ok(())
     }
 
     /// Closes the harness's own connections; the database stays.

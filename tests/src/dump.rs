@@ -46,11 +46,31 @@ pub async fn of(database: &Database, tables: &[&str]) -> Result<Dump> {
     Ok(Dump(dump))
 }
 
+/// The rows of one table as texts, by their ids.
+pub async fn keyed(database: &Database, table: &str) -> Result<BTreeMap<String, String>> {
+    let text = text(database, table).await?;
+    let sql = format!("SELECT \"id\", {text} FROM \"{table}\" AS row");
+    let mut rows = BTreeMap::new();
+    for row in database.query(&sql).await? {
+        rows.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+    }
+    Ok(rows)
+}
+
 async fn rows(database: &Database, table: &str) -> Result<Vec<String>> {
-    let sql = match database.backend {
-        Backend::Postgres => {
-            format!("SELECT row::text FROM \"{table}\" AS row ORDER BY row.\"id\" COLLATE \"C\"")
-        }
+    let text = text(database, table).await?;
+    let collation = match database.backend {
+        Backend::Postgres => "COLLATE \"C\"",
+        Backend::Sqlite => "",
+    };
+    let sql = format!("SELECT {text} FROM \"{table}\" AS row ORDER BY row.\"id\" {collation}");
+    database.texts(&sql).await
+}
+
+/// What makes one text of a row.
+async fn text(database: &Database, table: &str) -> Result<String> {
+    Ok(match database.backend {
+        Backend::Postgres => "row::text".to_owned(),
         Backend::Sqlite => {
             let sql = format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid");
             let names = database.texts(&sql).await?;
@@ -58,13 +78,9 @@ async fn rows(database: &Database, table: &str) -> Result<Vec<String>> {
                 .iter()
                 .map(|name| format!("quote(\"{name}\")"))
                 .collect();
-            format!(
-                "SELECT {} FROM \"{table}\" ORDER BY \"id\"",
-                quoted.join(" || ',' || ")
-            )
+            quoted.join(" || ',' || ")
         }
-    };
-    database.texts(&sql).await
+    })
 }
 
 impl Dump {

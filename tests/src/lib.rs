@@ -22,6 +22,8 @@
 //! | [`journal`] | what the journal's tables say |
 //! | [`dump`] | whole tables as text, for byte-for-byte comparison |
 //! | [`application`] | what the live application does to the same tables meanwhile |
+//! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
+//! | [`torture`] | runs and rollbacks under faults drawn from seeds, and the account of what struck |
 //! | [`scenario`] | a loaded source, the command that migrates it, and its end state |
 
 pub mod application;
@@ -36,6 +38,7 @@ pub mod moment;
 pub mod oracle;
 pub mod pooler;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod roles;
 pub mod scenario;
@@ -43,3 +46,4 @@ pub mod scratch;
 pub mod server;
 pub mod source;
 pub mod tls;
+pub mod torture;

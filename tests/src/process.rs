@@ -68,14 +68,15 @@ fn prepare(name: &str, path: PathBuf, url: &str) -> Result<Invocation> {
     })
 }
 
-/// The program beside the test's own executable, in `target/<profile>`.
+/// The program in `target/<profile>`, where a program of the tests' own is too; test executables are one folder below.
 fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let path = own
-        .ancestors()
-        .nth(2)
-        .context("find the target folder")?
-        .join(name);
+    let folder = own.parent().context("find the target folder")?;
+    let folder = match folder.ends_with("deps") {
+        true => folder.parent().context("find the target folder")?,
+        false => folder,
+    };
+    let path = folder.join(name);
     ensure!(
         path.is_file(),
         "{} is not built: tests/run does it, or `tests/run --build` alone",
@@ -114,17 +115,17 @@ impl Invocation {
         self
     }
 
+    /// Gives it another address, such as a proxy's before the same database.
+    #[must_use]
+    pub fn at(mut self, url: &str) -> Self {
+        self.command.env("DATABASE_URL", url);
+        self
+    }
+
     /// Takes the address out of the environment.
     #[must_use]
     pub fn without_url(mut self) -> Self {
         self.command.env_remove("DATABASE_URL");
-        self
-    }
-
-    /// Sets a variable of its environment.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
         self
     }
 
@@ -177,6 +178,12 @@ impl Running {
             waiting.extend(children.split_whitespace().map(str::to_owned));
         }
         Ok(lines)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.
@@ -280,7 +287,13 @@ impl Outcome {
     /// Whether a kill struck it alive.
     #[must_use]
     pub fn was_killed(&self) -> bool {
-        self.status.signal() == Some(SIGKILL)
+        self.was_ended_by(SIGKILL)
+    }
+
+    /// Whether a signal ended it.
+    #[must_use]
+    pub fn was_ended_by(&self, signal: i32) -> bool {
+        self.status.signal() == Some(signal)
     }
 
     /// Fails unless it ended with this exit code.

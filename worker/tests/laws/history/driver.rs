@@ -84,6 +84,7 @@ impl<'a> Driver<'a> {
             window_days: 90,
             max_bad: self.book.max_bad,
             inputs: Vec::new(),
+            missing: Vec::new(),
             database: self.book.database.clone(),
         };
         self.say(RUN, Event::RunStarted(started));

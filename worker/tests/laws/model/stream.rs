@@ -240,6 +240,7 @@ fn started() -> RunStarted {
         window_days: 90,
         max_bad: 0.001,
         inputs: Vec::new(),
+        missing: Vec::new(),
         database: "here".into(),
     }
 }

@@ -1,0 +1,72 @@
+# What tests/run and tests/torture have in common. To be sourced, with the name of the caller: `. lib.sh tests/run`.
+# shellcheck shell=bash
+
+caller=$1
+
+have_postgresql() {
+  local folder
+  if command -v initdb >/dev/null && command -v pg_ctl >/dev/null; then
+    return 0
+  fi
+  for folder in /usr/lib/postgresql/*/bin; do
+    if [ -x "$folder/initdb" ] && [ -x "$folder/pg_ctl" ]; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+have_pgbouncer() {
+  PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null
+}
+
+have_servers() {
+  have_postgresql && have_pgbouncer && command -v openssl >/dev/null
+}
+
+install_servers() {
+  local as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    as_root=(sudo -n)
+  fi
+  if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+    return 1
+  fi
+  echo "$caller: installing PostgreSQL's server, pgbouncer and openssl" >&2
+  "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql pgbouncer openssl >&2
+}
+
+need_cargo_and_servers() {
+  if ! command -v cargo >/dev/null; then
+    echo "$caller: cargo is missing; install Rust from https://rustup.rs" >&2
+    exit 1
+  fi
+  if ! have_servers && { ! install_servers || ! have_servers; }; then
+    echo "$caller: PostgreSQL's server (initdb and pg_ctl), pgbouncer or openssl is missing and could not be installed" >&2
+    echo "  from here; install the packages (Debian, Ubuntu: sudo apt-get install postgresql pgbouncer openssl), then" >&2
+    echo "  try again" >&2
+    exit 1
+  fi
+}
+
+# Makes the folder $scratch below $1. Temporary files go into it, and it must be empty again in the end.
+# Others may pass through it, because the server does not run as root.
+make_scratch() {
+  scratch=$(mktemp -d "$1/backstitch-run.XXXXXX")
+  chmod 711 "$scratch"
+}
+
+# Removes $scratch; fails where something was left in it.
+remove_scratch() {
+  local attempt
+  for attempt in $(seq 100); do
+    if rmdir "$scratch" 2>/dev/null; then
+      return 0
+    fi
+    sleep 0.2
+  done
+  echo "$caller: something was left behind in $scratch:" >&2
+  ls -A "$scratch" >&2
+  return 1
+}
