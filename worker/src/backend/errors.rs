@@ -123,7 +123,13 @@ pub fn hint(error: &DbErr) -> Option<&'static str> {
 
 /// Why a connection could not be made, and what to do.
 pub(super) fn refused(target: &str, error: &DbErr) -> Error {
-    let said = describe(error);
+    let said = match code(error) {
+        // A setting of the URL is quoted, whatever somebody has put there by mistake.
+        Some(code) if postgres::quotes_settings(&code) => {
+            format!("the server refuses a setting of the URL ({code})")
+        }
+        _ => describe(error),
+    };
     if let Some(hint) = hint(error) {
         return Error::Usage(format!("cannot open the database {target}: {said}; {hint}"));
     }

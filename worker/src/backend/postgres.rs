@@ -181,6 +181,11 @@ pub(super) fn quotes_values(code: &str) -> bool {
     code.len() == 5 && (code.starts_with("22") || code.starts_with("P0"))
 }
 
+/// Whether messages of this class, when a connection is made, quote its settings.
+pub(super) fn quotes_settings(code: &str) -> bool {
+    code.len() == 5 && (code.starts_with("22") || code.starts_with("42")) && code != "42501"
+}
+
 pub(super) fn hint(code: &str) -> Option<&'static str> {
     match code {
         "28P01" | "28000" => {
