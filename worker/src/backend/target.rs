@@ -97,7 +97,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is nearly a URL: no panic, and a password that still stands ahead of an @ is not told.
+        /// What is nearly a URL: no panic, and a password is not told as long as it stands ahead of an @, wherever that is.
         #[test]
         fn no_url_panics_or_tells_its_password(bytes in nearly(urls())) {
             let url = String::from_utf8_lossy(&bytes);
@@ -105,7 +105,8 @@ mod tests {
                 Ok(target) => target,
                 Err(error) => error.to_string(),
             };
-            if url.starts_with("postgres") && url.contains("CANARY@") {
+            let [all, ahead] = ["CANARY", "CANARY@"].map(|part| url.matches(part).count());
+            if url.starts_with("postgres") && all == ahead {
                 prop_assert!(!told.contains("CANARY"), "{url}: {told}");
             }
         }

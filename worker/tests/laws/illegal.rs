@@ -59,19 +59,20 @@ fn skewed(event: &Event) -> Vec<Event> {
         return Vec::new();
     };
     let mut skewed = vec![good.clone(); 8];
-    skewed[0].read += 1;
-    skewed[1].written += 1;
+    skewed[0].read = good.written + good.skips() + good.quarantined + 1;
+    skewed[1].written = 0;
+    skewed[1].provenance = None;
+    skewed[1].skipped.clear();
+    skewed[1].read = good.quarantined + 1;
     skewed[2].quarantined += 1;
-    skewed[2].read += 1;
     skewed[3].provenance = match good.provenance {
         Some(_) => None,
         None => Some("digest".into()),
     };
     skewed[4].unit.push('x');
     skewed[5].from = Some(vec!["elsewhere".into()]);
-    // In balance, and impossible.
+    // Numbers that no rows have.
     skewed[6].skipped.insert("less than none".into(), -1);
-    skewed[6].read -= 1;
     for reason in ["more than all", "and once more"] {
         skewed[7].skipped.insert(reason.into(), i64::MAX);
     }

@@ -123,15 +123,16 @@ impl PartitionState {
         if batch.provenance.is_some() != (batch.written > 0) {
             return Err(self.illegal(event, "provenance and rows written do not go together"));
         }
-        // No other total is larger.
-        let Some(read) = self.read.checked_add(batch.read) else {
+        // What all totals come to, so none of them overflows.
+        let totals = [self.written, self.skipped, self.quarantined];
+        if sum(totals.into_iter().chain(accounted)).is_none() {
             return Err(self.illegal(event, "its partition cannot have so many rows"));
-        };
+        }
         self.pending_bad = 0;
         self.cursor.clone_from(&batch.to);
         self.done = batch.last;
         self.batches += 1;
-        self.read = read;
+        self.read += batch.read;
         self.written += batch.written;
         self.skipped += batch.skips();
         self.quarantined += batch.quarantined;

@@ -109,7 +109,9 @@ impl Book {
             .filter(of_pass)
             .all(|partition| partition.is_done)
         {
-            moves.push(Move::Plan(place));
+            // Units are mostly under way together, and passes are few.
+            let often = if unit.pass == 0 { 6 } else { 1 };
+            moves.extend(vec![Move::Plan(place); often]);
             if unit.pass > 0 {
                 moves.extend([Move::Complete(place); 2]);
             }

@@ -29,7 +29,7 @@ pub(crate) struct History {
 
 /// Histories of every length, from a run that has just begun to one that is rolled back.
 pub(crate) fn histories() -> impl Strategy<Value = History> {
-    prop::collection::vec(any::<u16>(), 0..160).prop_map(|tape| Driver::drive(&tape))
+    prop::collection::vec(any::<u16>(), 0..320).prop_map(|tape| Driver::drive(&tape))
 }
 
 /// The keys of a cursor: how far it is.

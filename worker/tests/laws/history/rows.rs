@@ -13,6 +13,8 @@ impl Driver<'_> {
         let bad = self.draw(read + 1);
         let written = self.draw(read - bad + 1);
         let skipped = read - bad - written;
+        // Of those written, some may be computed from many source rows, and are none of those read.
+        let computed = self.draw(written + 1);
         let partition = &mut self.book.partitions[place];
         let (from, to) = (partition.at, partition.at + read);
         let cursor = |at: i64| (at > 0).then(|| vec![at.to_string()]);
@@ -40,7 +42,7 @@ impl Driver<'_> {
             from: cursor(from),
             to: cursor(to),
             last,
-            read,
+            read: read - computed,
             written,
             skipped: reasons.map(|(why, rows)| (why.to_owned(), rows)).into(),
             quarantined: bad,

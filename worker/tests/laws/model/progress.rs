@@ -4,11 +4,11 @@
 use std::collections::{HashMap, VecDeque};
 
 use stateright::Model;
-use worker::core::state::RunStatus;
 
 use super::database::Transaction;
 use super::mutant::Mutant;
 use super::system::{Run, State};
+use super::undoer::Undoer;
 use crate::say;
 
 #[test]
@@ -23,7 +23,8 @@ fn the_end_can_be_reached_from_everywhere() {
 fn a_lock_that_outlives_its_holder_is_caught() {
     let (_, stuck) = explore(&run(Mutant::LockOutlives));
     let stuck = stuck.expect("the others can never go on");
-    assert!(matches!(stuck.orphans[..], [Transaction::Held(_), ..]));
+    let is_held = |orphan: &Transaction| matches!(orphan, Transaction::Held(_));
+    assert!(stuck.orphans.iter().any(is_held));
     say(&format!("the end is out of reach: {stuck:?}"));
 }
 
@@ -32,7 +33,7 @@ fn a_lock_that_outlives_its_holder_is_caught() {
 fn an_undo_from_the_oldest_batch_is_caught() {
     let (_, stuck) = explore(&run(Mutant::UndoOldestFirst));
     let stuck = stuck.expect("the undo never ends");
-    assert_eq!(stuck.database.status(), Some(RunStatus::Undoing));
+    assert_ne!(stuck.undoer, Undoer::Off);
     say(&format!("the end is out of reach: {stuck:?}"));
 }
 
