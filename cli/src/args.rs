@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
-use worker::backend::Database;
+use worker::backend::{Access, Database};
 use worker::error::Error;
 use worker::{credentials, schema};
 
@@ -34,14 +34,12 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The database: postgres://user@host/database or sqlite://file [default: sqlite://backstitch.db]. A password
-    /// belongs in --database-url-file, PGPASSWORD or ~/.pgpass.
+    /// The database: postgres://user@host/database or sqlite://file [env: DATABASE_URL] [default:
+    /// sqlite://backstitch.db]. A password belongs in --database-url-file, PGPASSWORD or ~/.pgpass.
     #[arg(
         long,
         global = true,
         value_name = "URL",
-        env = "DATABASE_URL",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new()
     )]
     database_url: Option<String>,
@@ -60,29 +58,47 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Connects to a database that must be there.
+    /// Connects to a database that must be there, to change something in it.
     pub(crate) async fn connect(&self) -> Result<Database, Error> {
-        let url = self.url()?;
-        self.open(url.as_deref().unwrap_or(DEFAULT_URL)).await
+        self.open(
+            self.named()?.as_deref().unwrap_or(DEFAULT_URL),
+            Access::Write,
+        )
+        .await
+    }
+
+    /// Connects to a database that must be there, and changes nothing in it.
+    pub(crate) async fn look(&self) -> Result<Database, Error> {
+        self.open(
+            self.named()?.as_deref().unwrap_or(DEFAULT_URL),
+            Access::Read,
+        )
+        .await
     }
 
     /// Connects, and makes the default database where nobody named one.
     pub(crate) async fn connect_or_create(&self) -> Result<Database, Error> {
-        match self.url()? {
-            Some(url) => self.open(&url).await,
-            None => self.open(&format!("{DEFAULT_URL}?mode=rwc")).await,
+        match self.named()? {
+            Some(_) => self.connect().await,
+            None => {
+                self.open(&format!("{DEFAULT_URL}?mode=rwc"), Access::Write)
+                    .await
+            }
         }
     }
 
-    fn url(&self) -> Result<Option<String>, Error> {
+    /// The database that was named. The variable is not the parser's to read: it would show the option in every usage
+    /// line as if it were required.
+    fn named(&self) -> Result<Option<String>, Error> {
         credentials::url(
             self.database_url.as_deref(),
+            std::env::var("DATABASE_URL").ok().as_deref(),
             self.database_url_file.as_deref(),
         )
     }
 
-    async fn open(&self, url: &str) -> Result<Database, Error> {
-        let database = Database::connect(url, CONNECTIONS).await?;
+    async fn open(&self, url: &str, access: Access) -> Result<Database, Error> {
+        let database = Database::connect(url, CONNECTIONS, access).await?;
         Ok(self.opened.get_or_init(|| database).clone())
     }
 
@@ -95,8 +111,15 @@ impl Global {
         }
     }
 
-    /// Connects to a database that has a journal.
-    pub(crate) async fn journaled(&self) -> Result<Database, Error> {
+    /// Connects to a database that has a journal, and changes nothing in it.
+    pub(crate) async fn journal(&self) -> Result<Database, Error> {
+        let database = self.look().await?;
+        schema::check_applied(&database).await?;
+        Ok(database)
+    }
+
+    /// Connects to a database that has a journal, to write to it.
+    pub(crate) async fn writable_journal(&self) -> Result<Database, Error> {
         let database = self.connect().await?;
         schema::check_applied(&database).await?;
         Ok(database)
@@ -104,7 +127,7 @@ impl Global {
 
     /// Whether the database was named, so that a command to run next must name it too.
     pub(crate) fn names_database(&self) -> bool {
-        self.database_url.is_some() || self.database_url_file.is_some()
+        matches!(self.named(), Ok(Some(_)))
     }
 }
 

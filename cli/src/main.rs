@@ -25,20 +25,26 @@ async fn main() -> ExitCode {
         std::env::var("BACKSTITCH_FAULT_TRACE").ok().as_deref(),
     )
     .expect("files for the crash points");
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("worker=warn"));
+    // Whoever names a filter wants the whole line; everybody else wants plain words.
+    let (filter, is_plain) = match EnvFilter::try_from_default_env() {
+        Ok(filter) => (filter, false),
+        Err(_) => (EnvFilter::new("worker=warn"), true),
+    };
     let quiet = credentials::NEVER_LOGGED
         .iter()
         .flat_map(|target| target.parse());
     let filter = quiet.fold(filter, EnvFilter::add_directive);
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         // It would panic where standard error cannot be written to.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match is_plain {
+        true => log.without_time().with_level(false).init(),
+        false => log.init(),
+    }
     let args::Cli { global, command } = args::Cli::parse();
     let ended = commands::run(&global, command).await;
     global.close().await;

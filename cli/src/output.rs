@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::stop::{self, Result};
@@ -36,6 +37,20 @@ pub(crate) fn json(document: &impl Serialize) -> Result {
 /// Whether nobody reads on, so that a command that only prints may end.
 pub(crate) fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
+}
+
+/// Whether nobody reads on, asked without printing: a command that waits for something to print would otherwise wait
+/// for ever.
+pub(crate) fn is_abandoned() -> bool {
+    let stdout = std::io::stdout();
+    // No events are asked for: an end that is gone is told all the same.
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec::default();
+    let is_gone = poll(&mut asked, Some(&at_once)).is_ok()
+        && asked[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP);
+    is_gone || is_closed()
 }
 
 /// Prints a line for people on standard error; nothing depends on whether it can be read.

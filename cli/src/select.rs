@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use worker::backend::Database;
+use worker::core::event::KINDS;
 use worker::engine;
 use worker::error::Error;
-use worker::{journal, time, units};
+use worker::{journal, runs, status, time, units};
+
+use crate::render;
 
 /// The run of which the id begins with `prefix`; without one the newest run, or none where there is none.
 ///
@@ -22,6 +25,65 @@ pub(crate) async fn run(
             one(&runs, prefix).map(Some)
         }
     }
+}
+
+/// The run that a rollback takes, and why it is not the newest one where it is not.
+#[derive(Debug)]
+pub(crate) struct Undoable {
+    /// The run; none where nothing was run.
+    pub(crate) run: Option<String>,
+    /// Why this one, where somebody might expect the newest.
+    pub(crate) why: Option<&'static str>,
+}
+
+/// The run that a rollback takes: the one that was named, else the one that is unfinished (a rollback under way, or a
+/// run that is open), else the newest that still holds rows of these units, else the newest.
+///
+/// # Errors
+/// [`Error::Usage`]: no run's id begins so, or several do.
+pub(crate) async fn undoable(
+    database: &Database,
+    prefix: Option<&str>,
+    units: &[String],
+) -> Result<Undoable, Error> {
+    let newest = run(database, prefix).await?;
+    if prefix.is_some() {
+        return Ok(Undoable {
+            run: newest,
+            why: None,
+        });
+    }
+    let connection = database.connection();
+    let (chosen, why) = match runs::unfinished(connection).await? {
+        Some((run, _)) => (Some(run), "its rollback is under way"),
+        None => (
+            holding_rows(database, units).await?.pop(),
+            "the newest that still holds such rows",
+        ),
+    };
+    let is_newest = chosen.is_none() || chosen == newest;
+    Ok(Undoable {
+        run: chosen.or(newest),
+        why: (!is_newest).then_some(why),
+    })
+}
+
+/// The runs that still hold rows of these units (none named: of any), oldest first.
+///
+/// # Errors
+/// The database's; a journal that does not fold.
+pub(crate) async fn holding_rows(
+    database: &Database,
+    units: &[String],
+) -> Result<Vec<String>, Error> {
+    let mut holding = Vec::new();
+    for run in journal::runs(database.connection()).await? {
+        let standing = status::load(database.connection(), &run).await?;
+        if render::rollback::holds_rows(&standing, units) {
+            holding.push(run);
+        }
+    }
+    Ok(holding)
 }
 
 /// The run that the operator named, for filters: none named, none chosen.
@@ -82,6 +144,34 @@ pub(crate) async fn check_unit(database: &Database, unit: Option<&str>) -> Resul
     Ok(())
 }
 
+/// The kind that the operator named, as the journal spells it: one of ours in any case, or one that a newer release wrote.
+///
+/// # Errors
+/// [`Error::Usage`], naming those that there are.
+pub(crate) async fn kind(
+    database: &Database,
+    named: Option<String>,
+) -> Result<Option<String>, Error> {
+    let Some(named) = named else {
+        return Ok(None);
+    };
+    let ours = KINDS.iter().find(|kind| kind.eq_ignore_ascii_case(&named));
+    if let Some(kind) = ours {
+        return Ok(Some((*kind).to_owned()));
+    }
+    let filter = journal::Filter {
+        kind: Some(named.clone()),
+        ..journal::Filter::default()
+    };
+    match journal::count(database.connection(), &filter).await? {
+        0 => Err(Error::Usage(format!(
+            "there is no kind of event {named:?}; the kinds are {}",
+            KINDS.join(", ")
+        ))),
+        _ => Ok(Some(named)),
+    }
+}
+
 /// An instant, or so long before the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
@@ -92,13 +182,13 @@ pub(crate) enum Since {
 }
 
 impl Since {
-    /// Reads `2025-11-04T00:00:00Z` or `2h`.
+    /// Reads `2025-11-04T00:00:00Z`, `2025-11-04` or `2h`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if let Some(at) = time::parse_millis(text) {
-            return Ok(Self::At(at));
+        if let Ok(at) = time::named(text) {
+            return Ok(Self::At(at.timestamp_millis()));
         }
         humantime::parse_duration(text).map(Self::Ago).map_err(|_| {
-            "write an instant like 2025-11-04T00:00:00Z, or a duration like 2h or 30m".into()
+            "write an instant like 2025-11-04T00:00:00Z, a date like 2025-11-04 (its 00:00 UTC), or a duration like 2h or 30m".into()
         })
     }
 

@@ -29,6 +29,9 @@ pub struct Report {
     pub events: u64,
     /// Rows of which the provenance was checked.
     pub rows: u64,
+    /// The newest format of events that a newer release wrote: they are chained in order, and what they say could not
+    /// be checked. None where this build knows them all.
+    pub newer: Option<i32>,
     /// What is off, the first of each stream; empty where nothing is.
     pub findings: Vec<Finding>,
 }
@@ -80,6 +83,8 @@ struct Auditor<'a> {
     ends: BTreeMap<String, End>,
     /// The heads before anything was undone: what `UnitCompleted` ties in.
     forward: BTreeMap<String, String>,
+    /// Whether this build knows every event so far; what follows one that it does not know cannot be folded.
+    is_known: bool,
 }
 
 /// Where a stream ends.
@@ -99,6 +104,7 @@ impl<'a> Auditor<'a> {
             replay: Replay::default(),
             ends: BTreeMap::new(),
             forward: BTreeMap::new(),
+            is_known: true,
         }
     }
 
@@ -112,6 +118,9 @@ impl<'a> Auditor<'a> {
         for stream in streams {
             self.report.streams += 1;
             self.stream(stream).await?;
+        }
+        if !self.is_known {
+            return Ok(());
         }
         self.completed();
         // A projection of a stream that does not fold says nothing more.
@@ -155,12 +164,6 @@ impl<'a> Auditor<'a> {
         if entry.seq != head.seq + 1 {
             return Ok(Err(format!("event {} before it is missing", head.seq + 1)));
         }
-        if entry.version > FORMAT {
-            return Ok(Err(format!(
-                "it has format {}, which this build does not know",
-                entry.version
-            )));
-        }
         if entry.prev != head.hash {
             return Ok(Err(
                 "it does not follow the event before it: the chain is broken".into(),
@@ -168,6 +171,13 @@ impl<'a> Auditor<'a> {
         }
         if journal::hash(entry) != entry.hash {
             return Ok(Err("it does not match its hash: it was changed".into()));
+        }
+        if entry.version > FORMAT {
+            self.is_known = false;
+            self.report.newer = self.report.newer.max(Some(entry.version));
+        }
+        if !self.is_known {
+            return Ok(Ok(()));
         }
         let event = match journal::event(entry) {
             Ok(event) => event,
@@ -359,11 +369,12 @@ impl Report {
     /// The report as an error, where something is off.
     ///
     /// # Errors
-    /// [`Error::Failed`], naming the first finding.
+    /// [`Error::Failed`], naming the first finding. [`Error::Refused`]: a newer release wrote some of the events.
     pub fn into_result(self) -> Result<Self> {
-        match self.findings.first() {
-            None => Ok(self),
-            Some(first) => Err(Error::Failed(format!("the journal is damaged: {first}"))),
+        match (self.findings.first(), self.newer) {
+            (None, None) => Ok(self),
+            (None, Some(version)) => Err(journal::newer(version)),
+            (Some(first), _) => Err(Error::Failed(format!("the journal is damaged: {first}"))),
         }
     }
 }

@@ -16,15 +16,23 @@ pub const NEVER_LOGGED: [&str; 3] = [
 /// An address is a line; a file beyond this is something else.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The address that was named: as it is, or as a file's only line. None: neither was.
+/// The address that was named: as it is, by the environment's variable, or as a file's only line. None: none was.
 ///
 /// A file that others can read is taken all the same, with a warning: in a container, secrets are often mounted so,
 /// where nobody else is.
 ///
 /// # Errors
-/// [`Error::Usage`]: both were named; the file cannot be read, or holds not one line. Nothing of it is shown.
-pub fn url(named: Option<&str>, file: Option<&Path>) -> Result<Option<String>> {
-    match (named, file) {
+/// [`Error::Usage`]: a file and another were named; the variable is empty; the file cannot be read, or holds not one
+/// line. Nothing of it is shown.
+pub fn url(
+    named: Option<&str>,
+    variable: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Option<String>> {
+    match (named.or(variable), file) {
+        (Some(url), None) if url.trim().is_empty() => Err(Error::Usage(
+            "DATABASE_URL is empty: name a database, or unset it".into(),
+        )),
         (Some(_), Some(_)) => Err(Error::Usage(
             "--database-url-file names a database, and --database-url (or DATABASE_URL in the environment) does, too: \
              leave one of them out"

@@ -20,6 +20,20 @@ pub fn pin(paths: &[impl AsRef<Path>]) -> Result<Vec<Input>> {
     paths.iter().map(|path| pin_one(path.as_ref())).collect()
 }
 
+/// Each content once, as it was named first; and for each file that was left out, the one that it repeats.
+#[must_use]
+pub fn distinct(inputs: Vec<Input>) -> (Vec<Input>, Vec<(Input, Input)>) {
+    let mut distinct: Vec<Input> = Vec::new();
+    let mut repeated = Vec::new();
+    for input in inputs {
+        match distinct.iter().find(|first| first.digest == input.digest) {
+            Some(first) => repeated.push((input, first.clone())),
+            None => distinct.push(input),
+        }
+    }
+    (distinct, repeated)
+}
+
 fn pin_one(path: &Path) -> Result<Input> {
     let failed = |error: std::io::Error| {
         Error::Usage(format!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use crate::status;
 use crate::validate;
@@ -51,7 +51,8 @@ pub fn units(run: &status::Run) -> String {
     table(header, rows, &[2, 3, 4, 5, 6, 7, 8])
 }
 
-/// A table; the columns in `numbers` are aligned to the right.
+/// A table; the columns in `numbers` are aligned to the right. On a terminal it is no wider than that: what does not fit
+/// goes on below, in its column.
 pub fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -59,6 +60,7 @@ pub fn table<const N: usize>(
 ) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for row in rows {
         table.add_row(row);

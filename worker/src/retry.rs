@@ -49,7 +49,7 @@ impl Retry {
         }
         match self.next_pause() {
             Some(pause) => {
-                tracing::warn!(%error, pause_ms = pause.as_millis(), "trying again");
+                tracing::warn!("{error}; trying again in {:.1} s", pause.as_secs_f64());
                 shutdown.sleep(pause).await;
                 Ok(())
             }

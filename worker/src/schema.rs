@@ -14,6 +14,9 @@ use crate::retry::Retry;
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 
+/// The journal's table.
+const JOURNAL: &str = "backstitch_journal";
+
 /// A change of the schema, and whether it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -28,6 +31,9 @@ pub struct Change {
 /// # Errors
 /// The database's.
 pub async fn status(database: &Database) -> Result<Vec<Change>> {
+    // The list of tables leaves out those that the role may not read, so that they would seem not to be there.
+    let table = Migrator::migration_table_name().to_string();
+    database.check_readable(&table).await?;
     let applied = applied(database).await?;
     let changes: Vec<_> = Migrator::migrations()
         .iter()
@@ -157,7 +163,11 @@ pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Re
     }
     // Nobody may write what the check below has not seen.
     lock_destinations(database, &transaction, plan).await?;
-    refuse_losses(losses(database, &transaction, plan, discard_journal).await?)?;
+    refuse_losses(
+        &transaction,
+        losses(database, &transaction, plan, discard_journal).await?,
+    )
+    .await?;
     let taken_down = Migrator::down(&transaction, None).await;
     taken_down.doing("taking the schema down; nothing of it was changed")?;
     transaction.commit().await.doing("taking the schema down")?;
@@ -169,18 +179,45 @@ pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Re
 /// # Errors
 /// [`Error::Refused`], naming them.
 pub async fn check_losses(database: &Database, plan: &Plan, discard_journal: bool) -> Result<()> {
-    refuse_losses(losses(database, database.connection(), plan, discard_journal).await?)
+    let connection = database.connection();
+    refuse_losses(
+        connection,
+        losses(database, connection, plan, discard_journal).await?,
+    )
+    .await
 }
 
-fn refuse_losses(losses: Vec<String>) -> Result<()> {
+/// Says what would be lost, and only what applies to it.
+async fn refuse_losses(connection: &impl ConnectionTrait, losses: Vec<String>) -> Result<()> {
     if losses.is_empty() {
         return Ok(());
     }
+    let is_journal = |loss: &String| loss.ends_with(JOURNAL);
+    let mut advice = Vec::new();
+    if losses.iter().any(|loss| !is_journal(loss)) {
+        if has_standing_rows(connection).await? {
+            advice.push("roll back the runs first (`cli rollback`)");
+        }
+        advice.push("remove rows of the application, and rows that a rollback kept, by hand");
+    }
+    if losses.iter().any(is_journal) {
+        advice.push("export the journal (`cli journal export -o FILE`) and say --discard-journal");
+    }
     Err(Error::Refused(format!(
-        "taking the schema down would lose {}: roll back the runs first (`cli rollback`), export the journal \
-         (`cli journal export`) and say --discard-journal; rows of the application must be removed by hand",
-        losses.join(", ")
+        "taking the schema down would lose {}: {}",
+        losses.join(", "),
+        advice.join("; ")
     )))
+}
+
+/// Whether a run wrote rows that no rollback has looked at.
+async fn has_standing_rows(connection: &impl ConnectionTrait) -> Result<bool> {
+    let sql = "SELECT count(*) FROM \"backstitch_partition\" WHERE \"written\" > \"removed\" + \"kept\" + \"gone\"";
+    let row = connection
+        .query_one_raw(statement(connection, sql, []))
+        .await;
+    let count = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0)));
+    Ok(count.doing("counting what runs wrote")? > 0)
 }
 
 /// On SQLite the transaction is the only writer already.
@@ -233,7 +270,7 @@ async fn losses(
     }
     if !discard_journal && !database.columns("backstitch_journal").await?.is_empty() {
         let sql = "SELECT count(*) FROM \"backstitch_journal\"".to_owned();
-        questions.push((sql, "backstitch_journal".into()));
+        questions.push((sql, JOURNAL.into()));
     }
     let mut losses = Vec::new();
     for (sql, what) in questions {

@@ -81,6 +81,24 @@ fn offset(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(if sign { -seconds } else { seconds })
 }
 
+/// The instant that somebody named on a command line: RFC 3339, or a date, which is its 00:00 UTC.
+///
+/// # Errors
+/// It is neither, or lies outside the years that both databases compare (1970 to 9999); the text says how to write it.
+pub fn named(text: &str) -> Result<DateTime<Utc>, String> {
+    let text = text.trim();
+    let instant = match text.parse::<NaiveDate>() {
+        Ok(date) => date.and_time(NaiveTime::MIN).and_utc(),
+        Err(_) => DateTime::parse_from_rfc3339(text)
+            .map_err(|_| "write it like 2025-11-04T00:00:00Z, or 2025-11-04 for its 00:00 UTC")?
+            .to_utc(),
+    };
+    match (0..253_402_300_800).contains(&instant.timestamp()) {
+        true => Ok(instant),
+        false => Err("it must lie between 1970 and 9999".into()),
+    }
+}
+
 /// An instant for people: `2025-11-04T00:00:00.000Z`.
 #[must_use]
 pub fn show(millis: i64) -> String {
@@ -94,7 +112,7 @@ pub fn show(millis: i64) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{parse_millis, show};
+    use super::{named, parse_millis, show};
     use crate::fuzz::{bounded, nearly};
 
     /// What PostgreSQL 15 answers to `SELECT '…'::timestamptz(3)`.
@@ -176,6 +194,23 @@ mod tests {
                     prop_assert_eq!(parse_millis(&shown), Some(millis));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_date_is_its_first_instant() {
+        let millis = |text| named(text).map(|instant| show(instant.timestamp_millis()));
+        for text in ["2025-11-04", "2025-11-04T02:00:00+02:00"] {
+            assert_eq!(millis(text).as_deref(), Ok("2025-11-04T00:00:00.000Z"));
+        }
+        for text in [
+            "",
+            "yesterday",
+            "2025-02-30",
+            "2025-11-04T00:00:00",
+            "0001-01-01",
+        ] {
+            assert!(millis(text).is_err(), "{text}");
         }
     }
 }

@@ -276,10 +276,7 @@ fn incomplete(plan: &Plan, state: &RunState) -> Checked {
 
 /// Optional tables that the run did without.
 fn absent(state: &RunState) -> Checked {
-    let mut absent = Checked::error(
-        "optional tables that were not there",
-        "nothing came of them",
-    );
+    let mut absent = Checked::error("missing optional tables", "nothing came of them");
     absent.is_error = false;
     for table in &state.started.missing {
         absent.add(table);

@@ -20,12 +20,17 @@ pub(crate) enum Command {
 ///
 /// Changes nothing. Safe to repeat.
 ///
-/// Without --run, of every run. With --json: one document with the total and the rows.
+/// Without --run, of the newest run; with --all, of every run. With --json: one document with the run, the total and
+/// the rows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
     run: RunArg,
+
+    /// Rows of every run.
+    #[arg(long, conflicts_with = "run")]
+    all: bool,
 
     /// Rows of this unit alone.
     #[arg(long, value_name = "UNIT")]
@@ -39,17 +44,20 @@ pub(crate) struct ListArgs {
 /// Runs a command.
 pub(crate) async fn run(global: &Global, command: Command) -> Result {
     let Command::List(args) = command;
-    let database = global.journaled().await?;
+    let database = global.journal().await?;
     select::check_unit(&database, args.unit.as_deref()).await?;
     let filter = Filter {
-        run: select::named_run(&database, args.run.named()).await?,
+        run: match args.all {
+            true => None,
+            false => select::run(&database, args.run.named()).await?,
+        },
         unit: args.unit,
         kind: Some("RowQuarantined".into()),
         ..Filter::default()
     };
     let total = journal::count(database.connection(), &filter).await?;
     let entries = journal::select(database.connection(), &filter, args.limit, true).await?;
-    let list = List::of(total, &entries);
+    let list = List::of(filter.run, total, &entries);
     match global.json {
         true => output::json(&list),
         false => output::result(&render::quarantine::list(&list)),

@@ -1,16 +1,19 @@
 //! `cli rollback`.
 
-use clap::builder::NonEmptyStringValueParser;
+use std::collections::HashSet;
+
 use worker::backend::Database;
 use worker::core::state::{RunState, RunStatus};
+use worker::error::Error;
 use worker::shutdown::Shutdown;
-use worker::undo::{self, Ending, UnitUndo};
+use worker::undo::{self, Elsewhere, Ending, Order, UnitUndo};
 use worker::{journal, runs, status};
 
 use crate::args::{Global, RunArg};
 use crate::confirm::confirm;
 use crate::progress::Progress;
 use crate::render::rollback::{Nothing, Outcome, Plan};
+use crate::select::Undoable;
 use crate::stop::{Result, Stop};
 use crate::{output, render, select, signals};
 
@@ -25,7 +28,8 @@ const EXAMPLES: usize = 20;
 /// stand as they were written. Rows that others refer to are kept as well; all that is kept is listed. Safe to repeat:
 /// after an interruption the same command goes on. The schema stays.
 ///
-/// Without --run, the newest run; without --unit, all its units. With --json: one document on standard output.
+/// Without --run: a rollback that is under way, else the newest run that still holds rows; without --unit, all its
+/// units. With --json: one document on standard output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
@@ -45,18 +49,36 @@ pub(crate) struct Args {
     yes: bool,
 
     /// Why, for the journal.
-    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = reason)]
     reason: Option<String>,
+
+    /// Roll back a run that began in another database: this one is a restored or copied one.
+    #[arg(long)]
+    adopt_database: bool,
+}
+
+/// A reason that says something.
+fn reason(text: &str) -> std::result::Result<String, String> {
+    match text.trim() {
+        "" => Err("say why, for whoever reads the journal".into()),
+        reason => Ok(reason.to_owned()),
+    }
 }
 
 /// Takes back what a run wrote.
-pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journaled().await?;
+pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
+    let mut seen = HashSet::new();
+    args.units.retain(|unit| seen.insert(unit.clone()));
+    let database = match args.dry_run {
+        true => global.journal().await?,
+        false => global.writable_journal().await?,
+    };
     journal::check_format(database.connection()).await?;
     for unit in &args.units {
         select::check_unit(&database, Some(unit)).await?;
     }
-    let Some(run) = select::run(&database, args.run.named()).await? else {
+    let Undoable { run, why } = select::undoable(&database, args.run.named(), &args.units).await?;
+    let Some(run) = run else {
         return nothing(global, &database, None).await;
     };
     let (state, _) = runs::load(database.connection(), &run).await?;
@@ -68,7 +90,24 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
         return nothing(global, &database, Some(run)).await;
     }
     undo::check_unblocked(&database, &run, &units).await?;
+    let worker = runs::worker_id("cli");
+    let order = Order {
+        run: &run,
+        units: &units,
+        // The parser asks for a reason, but for a dry run.
+        reason: args.reason.as_deref().unwrap_or_default(),
+        worker: &worker,
+        elsewhere: match args.adopt_database {
+            true => Elsewhere::Adopt,
+            false => Elsewhere::Refuse,
+        },
+    };
+    if !args.dry_run {
+        undo::check_database(&database, &run, &state, order.elsewhere).await?;
+    }
+    let others = others(&database, Some(&run)).await?;
     let (plan, done) = preview(global, &database, &run, &state, &units).await?;
+    let plan = plan.beside(others, why);
     if args.dry_run {
         return show(global, &plan, Outcome::Planned);
     }
@@ -80,14 +119,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
     if !args.yes {
         confirm("Roll this back?")?;
     }
-    let job = Job {
-        database: &database,
-        run: &run,
-        units: &units,
-        // The parser asks for a reason, but for a dry run.
-        reason: args.reason.as_deref().unwrap_or_default(),
-    };
-    let Some(totals) = work(&job, plan.rows() - done).await? else {
+    let Some(totals) = work(&database, &order, plan.rows() - done).await? else {
         return nothing(global, &database, Some(run)).await;
     };
     let kept = undo::kept(database.connection(), &run).await?;
@@ -95,29 +127,14 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
     show(global, &plan, Outcome::Completed)
 }
 
-/// What is to be undone.
-struct Job<'a> {
-    database: &'a Database,
-    run: &'a str,
-    units: &'a [String],
-    reason: &'a str,
-}
-
 /// Undoes it; gives what was done to each unit, or none where somebody else was first.
-async fn work(job: &Job<'_>, left: i64) -> Result<Option<Vec<UnitUndo>>> {
+async fn work(database: &Database, order: &Order<'_>, left: i64) -> Result<Option<Vec<UnitUndo>>> {
     let shutdown = Shutdown::default();
     let asked = signals::listen(shutdown.clone())?;
     let mut progress = Progress::start("rows looked at", left);
-    let worker = runs::worker_id("cli");
-    let ended = undo::undo(
-        job.database,
-        job.run,
-        job.units,
-        job.reason,
-        &worker,
-        &shutdown,
-        |removed, kept| progress.advance(removed + kept),
-    )
+    let ended = undo::undo(database, order, &shutdown, |removed, kept| {
+        progress.advance(removed + kept);
+    })
     .await;
     let done = progress.finish();
     match ended {
@@ -170,18 +187,21 @@ fn show(global: &Global, plan: &Plan, outcome: Outcome) -> Result {
 
 /// Nothing is to be undone; other runs may still hold rows.
 async fn nothing(global: &Global, database: &Database, run: Option<String>) -> Result {
-    let mut others = Vec::new();
-    for other in journal::runs(database.connection()).await? {
-        if run.as_deref() != Some(&other) {
-            let standing = status::load(database.connection(), &other).await?;
-            if render::rollback::holds_rows(&standing) {
-                others.push(other);
-            }
-        }
-    }
-    let nothing = Nothing { run, others };
+    let others = others(database, run.as_deref()).await?;
+    let kept = match &run {
+        Some(run) => undo::kept(database.connection(), run).await?.len(),
+        None => 0,
+    };
+    let nothing = Nothing { run, others, kept };
     match global.json {
         true => output::json(&nothing.document()),
         false => output::result(&render::rollback::nothing(&nothing)),
     }
+}
+
+/// Runs beside this one that still hold rows.
+async fn others(database: &Database, run: Option<&str>) -> std::result::Result<Vec<String>, Error> {
+    let mut holding = select::holding_rows(database, &[]).await?;
+    holding.retain(|other| Some(other.as_str()) != run);
+    Ok(holding)
 }

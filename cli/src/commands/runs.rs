@@ -20,7 +20,7 @@ pub(crate) struct Args {}
 
 /// Lists every run.
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result {
-    let database = global.journaled().await?;
+    let database = global.journal().await?;
     let mut runs = Vec::new();
     for run in journal::runs(database.connection()).await? {
         let run = status::load(database.connection(), &run).await?;

@@ -77,7 +77,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
 }
 
 async fn status(global: &Global) -> Result {
-    let database = global.connect().await?;
+    let database = global.look().await?;
     let changes = schema::status(&database).await?;
     match global.json {
         true => output::json(&render::schema::document(&changes)),

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 /// Shows where a run stands.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journaled().await?;
+    let database = global.journal().await?;
     let run = match select::run(&database, args.run.named()).await? {
         Some(run) => Some(status::load(database.connection(), &run).await?),
         None => None,

@@ -24,7 +24,7 @@ pub(crate) struct Args {}
 
 /// Validates the destinations.
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result {
-    let database = global.journaled().await?;
+    let database = global.journal().await?;
     let plan = Arc::new(units::phase5(inputs(&database).await?));
     let report = validate::validate(&database, &plan).await?;
     if global.json {

@@ -12,6 +12,8 @@ use worker::report::table;
 /// What `cli quarantine list --json` prints.
 #[derive(Debug, Serialize)]
 pub(crate) struct List {
+    /// The run that was asked for; none: every run.
+    run: Option<String>,
     /// How many there are.
     total: u64,
     /// The newest of them, newest last.
@@ -34,8 +36,9 @@ struct Row {
 
 impl List {
     /// From the events.
-    pub(crate) fn of(total: u64, entries: &[Entry]) -> Self {
+    pub(crate) fn of(run: Option<String>, total: u64, entries: &[Entry]) -> Self {
         Self {
+            run,
             total,
             rows: entries.iter().map(Row::of).collect(),
         }
@@ -62,8 +65,16 @@ impl Row {
 /// The rows, and how many there are.
 pub(crate) fn list(list: &List) -> String {
     let total = i64::try_from(list.total).unwrap_or(i64::MAX);
+    let of = match &list.run {
+        Some(run) => format!(" of run {}", line(short(run))),
+        None => String::new(),
+    };
+    let others = match &list.run {
+        Some(_) => "; --all lists those of every run",
+        None => "",
+    };
     if total == 0 {
-        return "no row is in quarantine".into();
+        return format!("no row{of} is in quarantine{others}");
     }
     let rows = list.rows.iter().map(|row| {
         [
@@ -77,10 +88,10 @@ pub(crate) fn list(list: &List) -> String {
     let rows = table(["unit", "key", "reason", "time (UTC)", "run"], rows, &[]);
     let shown = length(list.rows.len());
     let which = match shown < total {
-        true => format!("the newest {} of {} rows", number(shown), number(total)),
-        false => format!("all rows: {}", number(total)),
+        true => format!("the newest {} of {} rows{of}", number(shown), number(total)),
+        false => format!("all rows{of}: {}", number(total)),
     };
-    format!("{rows}\n{which}\n")
+    format!("{rows}\n{which}{others}\n")
 }
 
 #[cfg(test)]
@@ -104,11 +115,16 @@ mod tests {
             prev: String::new(),
             hash: String::new(),
         };
-        let text = list(&List::of(1_200, &[entry]));
+        let text = list(&List::of(None, 1_200, &[entry]));
         assert!(
             text.contains("rating is 9") && text.contains("newest 1 of 1,200 rows"),
             "{text}"
         );
-        assert_eq!(list(&List::of(0, &[])), "no row is in quarantine");
+        assert_eq!(list(&List::of(None, 0, &[])), "no row is in quarantine");
+        let of_run = list(&List::of(Some("0199".into()), 0, &[]));
+        assert!(
+            of_run.contains("run 0199") && of_run.contains("--all"),
+            "{of_run}"
+        );
     }
 }

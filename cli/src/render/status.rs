@@ -1,10 +1,14 @@
 //! Where runs stand.
 
 use serde::Serialize;
+use worker::core::state::RunStatus;
 use worker::report::{self, number};
 use worker::{status, time};
 
 use worker::report::table;
+
+/// A worker that is silent for longer has probably ended, milliseconds: a batch takes seconds at most.
+const QUIET: i64 = 60_000;
 
 /// What there is to say before the first run.
 pub(crate) const NOTHING_RUN: &str =
@@ -51,7 +55,7 @@ pub(crate) fn run(run: &status::Run) -> String {
         "run            {}\nstate          {}\nas of          {}\nwindow         {} days\nstarted        {}\n\
          last activity  {} ({} ago)\n{}\n",
         run.run,
-        run.state,
+        state(run),
         time::show(run.as_of),
         run.window_days,
         time::show(run.started_at),
@@ -73,6 +77,26 @@ pub(crate) fn run(run: &status::Run) -> String {
         ));
     }
     text
+}
+
+/// The state, and of a run that is not over whether somebody is at it: a worker that was killed tells nobody.
+fn state(run: &status::Run) -> String {
+    if run.state != RunStatus::Running.word() {
+        return run.state.to_owned();
+    }
+    let silence = run.now - run.last_at;
+    match run.workers {
+        0 => format!(
+            "{}, but no worker is at it: `worker run` goes on",
+            run.state
+        ),
+        _ if silence > QUIET => format!(
+            "{}, but no worker was seen for {}: if none is at it, `worker run` goes on",
+            run.state,
+            ago(silence)
+        ),
+        _ => run.state.to_owned(),
+    }
 }
 
 /// All runs.
@@ -122,6 +146,8 @@ mod tests {
             removed: 0,
             kept: 0,
             percent: 50.0,
+            pass_expected: 4_000,
+            pass_read: 2_000,
             rows_per_second: Some(1_234.4),
             seconds_left: Some(61.0),
         };
@@ -132,6 +158,7 @@ mod tests {
             window_days: 90,
             started_at: 1_762_214_400_000,
             last_at: 1_762_214_460_000,
+            workers: 1,
             now: 1_762_214_525_900,
             units: vec![
                 unit.clone(),
@@ -157,6 +184,23 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         assert_eq!(text.matches("rollback took back 5, kept 1").count(), 1);
+    }
+
+    #[test]
+    fn an_interrupted_run_is_told_from_a_running_one() {
+        let at = |workers, silence| {
+            let sample = sample();
+            state(&status::Run {
+                workers,
+                now: sample.last_at + silence,
+                ..sample
+            })
+        };
+        assert_eq!(at(1, 5_000), "running");
+        let killed = at(1, 180_000);
+        assert!(killed.contains("no worker was seen for 3m"), "{killed}");
+        let stopped = at(0, 5_000);
+        assert!(stopped.contains("no worker is at it"), "{stopped}");
     }
 
     #[test]

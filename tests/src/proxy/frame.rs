@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_body_is_read_as_texts() {
         let mut framer = Framer::new(Side::Server);
-        framer.push(b"P\0\0\0\x14s_1\0SELECT 1\0\0\0");
+        framer.push(b"P\0\0\0\x13s_1\0SELECT 1\0\0\0");
         let message = framer.next_message().expect("a message");
         let texts: Vec<_> = message.texts().take(2).collect();
         assert_eq!(texts, ["s_1", "SELECT 1"]);

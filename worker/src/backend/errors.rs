@@ -86,11 +86,21 @@ pub fn describe(error: &DbErr) -> String {
                 Some(code) => format!("{} ({code})", database.message()),
                 None => database.message().to_owned(),
             },
+            sqlx::Error::Io(io) => reason(io),
             other => other.to_string(),
         },
         // SeaORM puts the whole URL into some of these.
         DbErr::Conn(RuntimeErr::Internal(_)) => "the connection could not be set up".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// The operating system's reason in plain words, without its number.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        std::io::ErrorKind::ConnectionReset => "the connection was reset".into(),
+        _ => error.to_string(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seam between the engine and the two databases: connecting, transactions, and the few places where their SQL
 //! differs. Knows nothing of units, journal or plan.
 
+mod connect;
 mod connection;
 mod dialect;
 mod errors;
@@ -13,13 +14,14 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
+pub use self::connect::Access;
 pub use self::connection::Connection;
 pub use self::dialect::Dialect;
 pub use self::errors::{
     code, describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
 };
 pub use self::transaction::Transaction;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 
 /// How long a connection is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,40 +42,6 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects, with up to `connections` at a time.
-    ///
-    /// # Errors
-    /// [`Error::Usage`]: the URL is none of ours, the file or database does not exist, the password is wrong.
-    /// [`Error::Transient`]: the server does not answer.
-    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let target = target::target(url)?;
-        let mut attempt = 0;
-        loop {
-            match Self::try_connect(url, connections).await {
-                Ok(database) => return Ok(database),
-                // Two processes that make the file, or set its journal mode, at once: one is told at once that it is
-                // locked, whatever the busy timeout.
-                Err(error) if errors::is_locked(&error) && attempt < 100 => {
-                    attempt += 1;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Err(error) => return Err(errors::refused(&target, &error)),
-            }
-        }
-    }
-
-    async fn try_connect(url: &str, connections: u32) -> Result<Self, DbErr> {
-        let connection = match url.starts_with("sqlite:") {
-            true => sqlite::connect(url, connections).await?,
-            false => postgres::connect(url, connections).await?,
-        };
-        let database = Self {
-            connection: connection.into(),
-        };
-        database.one("SELECT 1 AS \"one\"", []).await?;
-        Ok(database)
-    }
-
     /// Closes all connections, so that SQLite folds its log back into the file. What follows fails.
     pub async fn close(&self) {
         if let Err(error) = self.connection.close().await {
@@ -163,6 +131,28 @@ impl Database {
         let rows = self.all(sql, [table.into()]).await;
         rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "name")).collect())
             .doing(format!("reading the columns of {table}"))
+    }
+
+    /// Refuses to go on with a table that is there and that the role may not read.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: it may not be read. The database's.
+    pub async fn check_readable(&self, table: &str) -> Result<()> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let doing = format!("looking at the rights to {table}");
+        let row = self.one(postgres::FORBIDDEN, [table.into()]).await;
+        let role = row
+            .and_then(|row| row.map(|row| row.try_get::<String>("", "role")).transpose())
+            .doing(doing)?;
+        match role {
+            None => Ok(()),
+            Some(role) => Err(Error::Usage(format!(
+                "the role {role} may not read the table {table} (42501); grant the role what it lacks, or use another \
+                 role"
+            ))),
+        }
     }
 
     /// Foreign keys onto a table: rows behind them would be deleted or changed with a row of it, or forbid it.

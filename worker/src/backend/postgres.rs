@@ -5,6 +5,7 @@ use sea_orm::sqlx::{self, ConnectOptions as _};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
 
 use super::{Connection, Durability, PATIENCE, statement};
+use crate::error::{Error, Result};
 
 /// `query_canceled`: a statement ran into `statement_timeout`.
 pub(super) const QUERY_CANCELED: &str = "57014";
@@ -29,6 +30,13 @@ pub(super) const REFERENCES: &str = r#"SELECT CAST(c.oid AS TEXT) AS "constraint
     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k."from"
     JOIN pg_attribute p ON p.attrelid = c.confrelid AND p.attnum = k."to"
     WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident($1)) ORDER BY c.oid, k."place" "#;
+
+/// The role, where there is such a table in the search path and it may not be read; a schema that the role may not use
+/// is left out of the path, so the public one is looked at by its name.
+pub(super) const FORBIDDEN: &str = r#"SELECT CAST(current_user AS TEXT) AS "role" FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND (n.nspname = ANY(current_schemas(false)) OR n.nspname = 'public')
+    HAVING bool_and(NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')))"#;
 
 /// What a digest's text form depends on, pinned; `true`: for this transaction alone.
 macro_rules! pinned {
@@ -98,21 +106,72 @@ pub(super) const SCHEMA_SETTINGS: &str = concat!(
      EXECUTE format('DEALLOCATE %I', name); END LOOP; END $$"
 );
 
-/// Connects, beside SeaORM, which shows the URL to whoever traces it. No statement outlives its transaction. Digits are
-/// pinned by each transaction, and poolers refuse them here.
-pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
-    let unconnected = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
-    let options: PgConnectOptions = url.parse().map_err(unconnected)?;
-    let options = options
+/// What a URL asks for, as far as a pooler takes it: digits are pinned by each transaction, and poolers refuse them
+/// here. No statement outlives its transaction.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options: PgConnectOptions = url.parse()?;
+    Ok(options
         .application_name("backstitch")
         .statement_cache_capacity(0)
         .extra_float_digits(None)
-        .disable_statement_logging();
+        .disable_statement_logging())
+}
+
+/// Connects, beside SeaORM, which shows the URL to whoever traces it.
+pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let unconnected = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+    let options = options(url).map_err(unconnected)?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE);
     let pool = pool.connect_with(options).await.map_err(unconnected)?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// What may stand behind the `?` of a URL.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Refuses a parameter that nobody would heed: a misspelt `sslmode` must not become a connection without TLS.
+///
+/// # Errors
+/// [`Error::Usage`], naming the parameter and never its value.
+pub(super) fn check_parameters(url: &str) -> Result<()> {
+    let Ok(url) = url::Url::parse(url) else {
+        return Ok(());
+    };
+    for (name, _) in url.query_pairs() {
+        let is_known = PARAMETERS.contains(&&*name) || name.starts_with("options[");
+        if !is_known {
+            return Err(Error::Usage(format!(
+                "the database URL has a parameter {name}, which nobody knows: check its spelling (sslmode, \
+                 sslrootcert, sslcert, sslkey, statement-cache-capacity, application_name, options, host, port, \
+                 dbname, user)"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The system identifier may be forbidden to the role; the oid alone still tells a restored database.

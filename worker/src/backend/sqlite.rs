@@ -1,15 +1,17 @@
 //! SQLite's side of the seam.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{Row, TypeInfo, ValueRef};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection, DbErr, QueryResult,
 };
 
-use super::{Connection, PATIENCE, statement};
+use super::{Access, Connection, PATIENCE, statement};
+use crate::error::{Error, Result};
 
 pub(super) const NOW: &str = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
 
@@ -26,7 +28,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
 /// timeout bounds the wait for another process.
-pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+pub(super) async fn connect(
+    url: &str,
+    connections: u32,
+    access: Access,
+) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -34,10 +40,11 @@ pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConne
         .connect_timeout(PATIENCE)
         .sqlx_logging(false);
     // Setting the mode writes to the file, which somebody who only looks may not.
-    let is_read_only = url.contains("mode=ro") || url.contains("immutable=");
+    let is_read_only =
+        access == Access::Read || url.contains("mode=ro") || url.contains("immutable=");
     options.map_sqlx_sqlite_opts(move |options| {
         let options = match is_read_only {
-            true => options,
+            true => options.read_only(true).create_if_missing(false),
             false => options.journal_mode(SqliteJournalMode::Wal),
         };
         options
@@ -46,6 +53,50 @@ pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConne
             .foreign_keys(true)
     });
     Connector::connect(options).await
+}
+
+/// Refuses what is no file, or would not last.
+///
+/// # Errors
+/// [`Error::Usage`], naming what is there instead.
+pub(super) fn check_file(url: &str, access: Access) -> Result<()> {
+    let (file, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let file = file.trim_start_matches("sqlite:").trim_start_matches("//");
+    let has = |parameter: &str| parameters.split('&').any(|other| other == parameter);
+    if file.is_empty() || file == ":memory:" || has("mode=memory") {
+        return Err(Error::Usage(
+            "the database URL names no file, so nothing would last: write it like sqlite://backstitch.db".into(),
+        ));
+    }
+    // What cannot be read is said when it is opened.
+    let Ok(options) = url.parse::<SqliteConnectOptions>() else {
+        return Ok(());
+    };
+    let path = options.get_filename();
+    if path.is_dir() {
+        return Err(Error::Usage(format!(
+            "{} is a folder: name the database file in it",
+            path.display()
+        )));
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    if let Some(folder) = folder
+        && !folder.is_dir()
+    {
+        return Err(Error::Usage(format!(
+            "there is no folder {} to hold the database {}: check the path",
+            folder.display(),
+            path.display()
+        )));
+    }
+    if access == Access::Read && !path.exists() {
+        let place = if folder.is_none() { " here" } else { "" };
+        return Err(Error::Usage(format!(
+            "there is no {}{place}; name the database with --database-url or DATABASE_URL",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// A database in memory is nobody else's; a file is told from its copies by device and inode, which a rename keeps.
@@ -146,12 +197,21 @@ pub(super) fn quotes_values(code: &str) -> bool {
 }
 
 pub(super) fn hint(code: &str) -> Option<&'static str> {
-    match primary(code)? {
-        8 => Some(
-            "the file or its folder is read-only: mend its rights, or only look at it with ?mode=ro",
+    match (code, primary(code)?) {
+        // A hot journal: its transaction must be taken back before anybody can read.
+        ("776", _) => Some(
+            "a transaction was cut off in the middle, and only a program that may write can take it back: open the \
+             file once with its application",
         ),
-        14 => Some("check the path; add ?mode=rwc to make a new file where there is none"),
-        26 => Some("the file is not an SQLite database: check the path"),
+        (_, 8) => Some(
+            "the file or its folder is read-only: mend the rights; to look at a file that no other program has open \
+             meanwhile, ?mode=ro&immutable=1 does as well (with another writer it shows wrong answers)",
+        ),
+        (_, 14) => Some(
+            "check the path and the rights to its folder; add ?mode=rwc to make a new file where there is none; to \
+             look at a file in a read-only folder that no other program has open meanwhile: ?mode=ro&immutable=1",
+        ),
+        (_, 26) => Some("the file is not an SQLite database: check the path"),
         _ => None,
     }
 }

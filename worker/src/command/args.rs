@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
+use worker::error::Error;
+use worker::{credentials, time};
+
+/// The database where nobody named one.
+const DEFAULT_URL: &str = "sqlite://backstitch.db?mode=rwc";
 
 /// Runs data migrations that can be killed at any moment, and taken back.
 #[derive(Debug, Parser)]
@@ -27,20 +32,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The database: postgres://user@host/database or sqlite://file [default: sqlite://backstitch.db?mode=rwc]. A
-    /// password belongs in --database-url-file, PGPASSWORD or ~/.pgpass.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_parser = NonEmptyStringValueParser::new()
-    )]
-    pub(crate) database_url: Option<String>,
+    /// The database: postgres://user@host/database or sqlite://file [env: DATABASE_URL] [default:
+    /// sqlite://backstitch.db?mode=rwc]. A password belongs in --database-url-file, PGPASSWORD or ~/.pgpass.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    database_url: Option<String>,
 
     /// A file that holds the database's URL, password included, as its only line; give it the mode 600.
     #[arg(long, value_name = "PATH")]
-    pub(crate) database_url_file: Option<PathBuf>,
+    database_url_file: Option<PathBuf>,
 
     /// Make a source database of made-up data first, then migrate, run and validate it.
     #[arg(long)]
@@ -50,8 +49,9 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) migrate: bool,
 
-    /// The instant that the run stands for [default: the database's clock when the run starts].
-    #[arg(long, value_name = "RFC3339", value_parser = instant)]
+    /// The instant that the run stands for, never after the database's clock: 2025-11-04T00:00:00Z, or 2025-11-04 for
+    /// its 00:00 UTC [default: the database's clock when the run starts].
+    #[arg(long, value_name = "TIME", value_parser = time::named)]
     pub(crate) as_of: Option<DateTime<Utc>>,
 
     /// How many days before --as-of the sources are taken from [default: 90].
@@ -91,13 +91,20 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
-    let instant = DateTime::parse_from_rfc3339(text)
-        .map_err(|error| format!("{error}; write it like 2025-11-04T00:00:00Z"))?;
-    if instant.timestamp() < 0 || instant.timestamp() >= 253_402_300_800 {
-        return Err("it must lie between 1970 and 9999".into());
+impl RunArgs {
+    /// The database that was named, or the default one. The variable is not the parser's to read: it would show the
+    /// option in every usage line as if it were required.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: the variable names none.
+    pub(crate) fn database_url(&self) -> Result<String, Error> {
+        let named = credentials::url(
+            self.database_url.as_deref(),
+            std::env::var("DATABASE_URL").ok().as_deref(),
+            self.database_url_file.as_deref(),
+        )?;
+        Ok(named.unwrap_or_else(|| DEFAULT_URL.to_owned()))
     }
-    Ok(instant.to_utc())
 }
 
 fn share(text: &str) -> Result<f64, String> {

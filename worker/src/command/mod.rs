@@ -1,8 +1,10 @@
 //! `worker run`: from the command line to the library and back.
 
 pub(crate) mod args;
+mod logs;
 mod progress;
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use self::args::RunArgs;
 use self::progress::Progress;
-use worker::backend::{Database, Dialect};
+use worker::backend::{Access, Database, Dialect};
 use worker::core::event::Input;
 use worker::demo::{self, DemoError};
 use worker::engine::{self, Ending, Opened, Options, Plan};
@@ -19,10 +21,7 @@ use worker::error::{Error, exit};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{credentials, inputs, report, runs, schema, status, time, units, validate};
-
-/// The database where nobody named one.
-const DEFAULT_URL: &str = "sqlite://backstitch.db?mode=rwc";
+use worker::{inputs, report, runs, schema, status, time, units, validate};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -41,15 +40,20 @@ struct Outcome {
     validation: Option<validate::Report>,
 }
 
-pub(crate) async fn run(args: RunArgs) -> anyhow::Result<u8> {
+pub(crate) async fn run(mut args: RunArgs) -> anyhow::Result<u8> {
+    let mut seen = HashSet::new();
+    args.units.retain(|unit| seen.insert(unit.clone()));
+    // All that the command line may have wrong, before anything is made or changed.
+    engine::check_units(&Arc::new(units::phase5(Vec::new())), &args.units)?;
+    let named = pin(&args)?;
     let database = connect(&args).await?;
-    let ended = run_on(&database, &args).await;
+    let ended = run_on(&database, &args, &named).await;
     // What cannot be closed is closed by the end of the process.
     let _ = tokio::time::timeout(CLOSING, database.close()).await;
     ended
 }
 
-async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
+async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow::Result<u8> {
     let mut options = options(args, database.dialect());
     if args.demo {
         let made = make_demo(database).await?;
@@ -58,7 +62,7 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
     let shutdown = Shutdown::default();
     let signal = signals::listen(shutdown.clone(), answer)?;
     let worker = runs::worker_id("w");
-    let (plan, opened) = match open(database, args, &options, &worker, &shutdown).await {
+    let (plan, opened) = match open(database, args, named, &options, &worker, &shutdown).await {
         Err(error) if error.is_transient() && shutdown.is_requested() => {
             note("interrupted before anything was begun");
             return Ok(signal.exit_code());
@@ -93,6 +97,9 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
         run,
         validation,
     };
+    if let Some(lines) = logs::summary(database, &opened.run, &plan).await? {
+        let _ = write!(anstream::stderr(), "{lines}");
+    }
     show(args, &outcome, &ending)?;
     Ok(if has_failed { exit::FAILED } else { exit::DONE })
 }
@@ -100,12 +107,7 @@ async fn run_on(database: &Database, args: &RunArgs) -> anyhow::Result<u8> {
 async fn connect(args: &RunArgs) -> Result<Database, Error> {
     // Each worker reads on one connection and writes on another; progress and planning have theirs.
     let workers = u32::from(args.workers.unwrap_or(2));
-    let url = credentials::url(
-        args.database_url.as_deref(),
-        args.database_url_file.as_deref(),
-    )?;
-    let url = url.as_deref().unwrap_or(DEFAULT_URL);
-    Database::connect(url, 2 * workers + 3).await
+    Database::connect(&args.database_url()?, 2 * workers + 3, Access::Write).await
 }
 
 fn options(args: &RunArgs, dialect: Dialect) -> Options {
@@ -130,13 +132,14 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
 async fn open(
     database: &Database,
     args: &RunArgs,
+    named: &[Input],
     options: &Options,
     worker: &str,
     shutdown: &Shutdown,
 ) -> Result<(Plan, Opened), Error> {
     let mut retry = Retry::default();
     loop {
-        match try_open(database, args, options, worker).await {
+        match try_open(database, args, named, options, worker).await {
             Ok(opened) => return Ok(opened),
             Err(error) => retry.pause(error, shutdown).await?,
         }
@@ -146,10 +149,11 @@ async fn open(
 async fn try_open(
     database: &Database,
     args: &RunArgs,
+    named: &[Input],
     options: &Options,
     worker: &str,
 ) -> Result<(Plan, Opened), Error> {
-    let (named, inputs) = prepare(database, args).await?;
+    let inputs = prepare(database, args, named).await?;
     let plan = Arc::new(units::phase5(inputs));
     let opened = engine::open(database, &plan, options, worker).await?;
     // Another worker may have started the run in between, with files of its own.
@@ -157,7 +161,7 @@ async fn try_open(
     if *pinned == engine::inputs(&plan) {
         return Ok((plan, opened));
     }
-    inputs::check(&opened.run, pinned, &named)?;
+    inputs::check(&opened.run, pinned, named)?;
     Ok((Arc::new(units::phase5(pinned.clone())), opened))
 }
 
@@ -198,21 +202,37 @@ async fn interrupted(
 }
 
 fn show(args: &RunArgs, outcome: &Outcome, ending: &Ending) -> anyhow::Result<()> {
+    let text = match args.json {
+        true => format!("{}\n", serde_json::to_string_pretty(outcome)?),
+        false => text(outcome, ending),
+    };
     let mut out = anstream::stdout();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(outcome)?)?;
-    } else {
-        write!(out, "{}", text(outcome, ending))?;
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever listened has had enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(anyhow::anyhow!(
+            "cannot write the result: {error}; the run itself is {}, `cli status` shows it",
+            outcome.run.state.replace("running", "open")
+        )),
+        Ok(()) => Ok(()),
     }
-    Ok(())
 }
 
 /// Makes the demo's source, or finds it made; gives the instant that is its present.
 async fn make_demo(database: &Database) -> Result<i64, Error> {
     let size = demo::Size::default();
-    note(&format!("making a demo source: {size}"));
-    match demo::create(database.connection(), &size, |_| ()).await {
-        Ok(_) => Ok(size.as_of.timestamp_millis()),
+    let mut is_told = false;
+    let made = demo::create(database.connection(), &size, |_| {
+        if !std::mem::replace(&mut is_told, true) {
+            note(&format!("making a demo source: {size}"));
+        }
+    });
+    match made.await {
+        Ok(demo::Outcome::AlreadyThere(size)) => {
+            note(&format!("the demo is there already: {size}"));
+            Ok(size.as_of.timestamp_millis())
+        }
+        Ok(demo::Outcome::Created(_)) => Ok(size.as_of.timestamp_millis()),
         Err(DemoError::Database(source)) => Err(Error::Database {
             doing: "making the demo source".into(),
             source,
@@ -222,14 +242,28 @@ async fn make_demo(database: &Database) -> Result<i64, Error> {
     }
 }
 
-/// Checks source and schema, and gives the files that were named, and those that the run reads: the open run's, or
-/// those named for a new one.
-async fn prepare(database: &Database, args: &RunArgs) -> Result<(Vec<Input>, Vec<Input>), Error> {
+/// Pins the files that were named; the same content counts once.
+fn pin(args: &RunArgs) -> Result<Vec<Input>, Error> {
+    let (named, repeated) = inputs::distinct(inputs::pin(&args.agent_logs)?);
+    for (repeated, first) in repeated {
+        note(&format!(
+            "{} holds the same as {}: it is read once",
+            repeated.path, first.path
+        ));
+    }
+    Ok(named)
+}
+
+/// Checks source and schema, and gives the files that the run reads: the open run's, or those named for a new one.
+async fn prepare(
+    database: &Database,
+    args: &RunArgs,
+    named: &[Input],
+) -> Result<Vec<Input>, Error> {
     let plan = Arc::new(units::phase5(Vec::new()));
-    // All that the command line may have wrong, before anything is changed.
-    engine::check_units(&plan, &args.units)?;
     schema::check_source(database, &plan).await?;
-    let named = inputs::pin(&args.agent_logs)?;
+    let as_of = args.as_of.map(|as_of| as_of.timestamp_millis());
+    engine::check_as_of(database, as_of).await?;
     if args.migrate || args.demo {
         for applied in schema::up(database, &plan).await? {
             note(&format!("applied schema change {applied}"));
@@ -239,10 +273,10 @@ async fn prepare(database: &Database, args: &RunArgs) -> Result<(Vec<Input>, Vec
     }
     match runs::unfinished(database.connection()).await? {
         Some((run, state)) => {
-            inputs::check(&run, &state.started.inputs, &named)?;
-            Ok((named, state.started.inputs))
+            inputs::check(&run, &state.started.inputs, named)?;
+            Ok(state.started.inputs)
         }
-        None => Ok((named.clone(), named)),
+        None => Ok(named.to_vec()),
     }
 }
 

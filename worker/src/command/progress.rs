@@ -52,7 +52,7 @@ async fn lines(database: &Database, run: &str, stop: &Shutdown) {
         let Ok(run) = status::load(database.connection(), run).await else {
             continue;
         };
-        for unit in run.units.iter().filter(|unit| unit.state == "running") {
+        for unit in run.units.iter().filter(|unit| has_begun(unit)) {
             let _ = writeln!(anstream::stderr(), "{}: {}", unit.unit, line(unit));
         }
     }
@@ -70,8 +70,8 @@ async fn bars(database: &Database, run: &str, stop: &Shutdown) {
                     bar.set_prefix(unit.unit.clone());
                     all.add(bar)
                 });
-                bar.set_length(unit.expected.max(unit.read).unsigned_abs());
-                bar.set_position(unit.read.unsigned_abs());
+                bar.set_length(unit.pass_expected.max(unit.pass_read).unsigned_abs());
+                bar.set_position(unit.pass_read.unsigned_abs());
                 bar.set_message(line(unit));
             }
         }
@@ -82,6 +82,16 @@ async fn bars(database: &Database, run: &str, stop: &Shutdown) {
             return;
         }
     }
+}
+
+/// Whether there is progress to show: a unit whose partitions are planned waits for those before it.
+fn has_begun(unit: &Unit) -> bool {
+    unit.state == "running" && (unit.pass > 1 || unit.read > 0)
+}
+
+/// How much of its pass is done, 0 to 100.
+fn share(unit: &Unit) -> i64 {
+    100 * unit.pass_read / unit.pass_expected.max(unit.pass_read).max(1)
 }
 
 fn style() -> ProgressStyle {
@@ -97,24 +107,64 @@ fn line(unit: &Unit) -> String {
             report::number(unit.written)
         );
     }
-    let mut line = if unit.pass > 1 {
-        "catching up".to_owned()
-    } else {
-        format!("{:.0} %", unit.percent.floor())
+    let mut line = match unit.pass {
+        // All is written; what came late is looked for.
+        2.. => format!("catching up, {} %", share(unit)),
+        _ => format!("{:.0} %", unit.percent.floor()),
     };
     line.push_str(&format!(
         ", {} of {} rows read",
-        report::number(unit.read),
-        report::number(unit.expected)
+        report::number(unit.pass_read),
+        report::number(unit.pass_expected)
     ));
     if let Some(rate) = unit.rows_per_second {
         line.push_str(&format!(", {} rows/s", report::rate(rate)));
     }
-    if let Some(left) = unit.seconds_left.filter(|_| unit.pass == 1) {
+    if let Some(left) = unit.seconds_left {
         line.push_str(&format!(", {} left", report::duration(left)));
     }
     if unit.quarantined > 0 {
         line.push_str(&format!(", {} bad", report::number(unit.quarantined)));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(pass: i32, read: i64, pass_read: i64) -> Unit {
+        Unit {
+            unit: "u".into(),
+            state: "running",
+            pass,
+            expected: 1_000,
+            read,
+            written: 0,
+            skipped: 0,
+            quarantined: 0,
+            removed: 0,
+            kept: 0,
+            percent: 50.0,
+            pass_expected: 1_000,
+            pass_read,
+            rows_per_second: Some(100.0),
+            seconds_left: Some(9.0),
+        }
+    }
+
+    #[test]
+    fn a_unit_that_waits_is_left_out() {
+        assert!(!has_begun(&unit(1, 0, 0)));
+        assert!(has_begun(&unit(1, 1, 1)) && has_begun(&unit(2, 1_000, 0)));
+    }
+
+    #[test]
+    fn a_catch_up_pass_shows_its_own_progress() {
+        let line = line(&unit(2, 1_000, 250));
+        assert_eq!(
+            line,
+            "catching up, 25 %, 250 of 1,000 rows read, 100 rows/s, 9s left"
+        );
+    }
 }

@@ -11,6 +11,26 @@ use super::plan::{Destination, UnitPin};
 /// - 1: the first.
 pub const FORMAT: i32 = 1;
 
+/// The stored names of all events.
+pub const KINDS: [&str; 16] = [
+    "RunStarted",
+    "DatabaseAdopted",
+    "PartitionPlanned",
+    "UnitStopped",
+    "UnitReopened",
+    "BudgetChanged",
+    "UnitCompleted",
+    "RunCompleted",
+    "UndoStarted",
+    "UndoCompleted",
+    "RowQuarantined",
+    "BatchCommitted",
+    "BatchUndone",
+    "WorkerStarted",
+    "BatchResized",
+    "WorkerStopped",
+];
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload")]
@@ -336,5 +356,19 @@ impl RunStarted {
             .iter()
             .find(|pin| pin.name == unit)
             .map(|pin| &pin.destination)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, KINDS};
+
+    /// Serde lists the variants that it knows, so that none can be forgotten here.
+    #[test]
+    fn the_kinds_are_all_kinds() {
+        let error = Event::parse("nonsense", "{}").expect_err("no such kind");
+        let error = error.to_string();
+        let listed: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(listed, KINDS, "{error}");
     }
 }

@@ -29,8 +29,8 @@ pub(super) enum Flaw {
 
 /// Early campaigns carry the faults, so that a small demo has them too; ids do not ascend, so they lie anywhere in key order.
 /// Campaign 1 has no prompt of its own in a demo of any size.
-fn flaw(index: u64) -> Option<Flaw> {
-    match index {
+fn flaw(size: &Size, index: u64) -> Option<Flaw> {
+    let flaw = match index {
         1 => Some(Flaw::PromptIsNumber),
         6 => Some(Flaw::CostIsText),
         11 => Some(Flaw::NoCompletedAt),
@@ -38,6 +38,20 @@ fn flaw(index: u64) -> Option<Flaw> {
         21 => Some(Flaw::NegativeClicks),
         26 => Some(Flaw::CompletedLater),
         _ => None,
+    };
+    // A demo without executions has no faulty ones either.
+    flaw.filter(|flaw| size.tasks > 0 || !flaw.is_of_tasks())
+}
+
+impl Flaw {
+    fn is_of_tasks(self) -> bool {
+        match self {
+            Self::CostIsText
+            | Self::NoCompletedAt
+            | Self::TasksAreObject
+            | Self::CompletedLater => true,
+            Self::PromptIsNumber | Self::NegativeClicks => false,
+        }
     }
 }
 
@@ -62,7 +76,7 @@ impl Campaign {
     fn new(size: &Size, index: u64) -> Self {
         let mut random = Random::new(size.seed, Stream::Campaign, &[index]);
         let id = random.id();
-        let flaw = flaw(index);
+        let flaw = flaw(size, index);
         // Agents came into use recently: of the older campaigns, few executions were recorded.
         let recent = random.percent(92) || flaw.is_some();
         let life = if recent {
@@ -141,7 +155,9 @@ impl Campaigns {
                 task.write_row(tx, to, &campaign).await?;
             }
         }
-        write_active_row(tx, to, size.seed, &campaign).await?;
+        if size.tasks > 0 {
+            write_active_row(tx, to, size.seed, &campaign).await?;
+        }
         Ok(Some(tasks))
     }
 }

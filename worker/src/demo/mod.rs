@@ -35,12 +35,21 @@ use marker::Found;
 pub struct Size {
     /// Campaigns; all else but agent executions grows with them.
     pub campaigns: u64,
-    /// Distinct agent executions that ended, over all campaigns. Without a campaign there are none.
+    /// Distinct agent executions that ended, over all campaigns. Where there are none, there are none that run either.
     pub tasks: u64,
     /// Another seed gives other rows, in the same proportions.
     pub seed: u64,
     /// The instant that is the demo's present: nothing in it is later, but for one faulty row.
     pub as_of: DateTime<Utc>,
+}
+
+impl Size {
+    /// Campaigns of the largest demo.
+    pub const MOST_CAMPAIGNS: u64 = 10_000_000;
+    /// Agent executions of the largest demo.
+    pub const MOST_TASKS: u64 = 1_000_000_000;
+    /// Agent executions that fit a campaign: no two of one end in the same millisecond, and none after `as_of`.
+    pub const MOST_TASKS_PER_CAMPAIGN: u64 = 10_000_000;
 }
 
 impl Default for Size {

@@ -8,7 +8,7 @@ mod planning;
 mod schedule;
 mod work;
 
-pub use self::open::{check_units, open};
+pub use self::open::{check_as_of, check_units, open};
 pub(crate) use self::partition::allowed;
 
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ pub struct Opened {
 pub enum Ending {
     /// Every unit is complete.
     Completed,
-    /// The chosen units are complete; these are left.
+    /// The chosen units are complete; these are left, in the plan's order.
     UnitsLeft(Vec<String>),
     /// The process was asked to stop.
     Interrupted,
@@ -169,7 +169,7 @@ pub async fn work(
     // A courtesy to the reader of the journal: that it could not be stored changes nothing about how the work ended.
     let stopped = Event::WorkerStopped { reason };
     if let Err(error) = note(&context, stopped).await {
-        tracing::warn!(%error, "the end of this worker is not in the journal");
+        tracing::warn!("the end of this worker is not in the journal: {error}");
     }
     ending
 }
@@ -230,7 +230,7 @@ async fn join(context: &Arc<Context>) -> Result<Ending> {
         return Ok(Ending::Interrupted);
     }
     if let Some((stream, error)) = context.schedule.take_failure() {
-        tracing::error!(stream, "this partition failed; the others went on");
+        tracing::error!("{stream} failed, the others went on");
         return Err(error);
     }
     if let Some((unit, _)) = state
@@ -244,13 +244,12 @@ async fn join(context: &Arc<Context>) -> Result<Ending> {
              then run the same command to go on"
         )));
     }
-    let left = state
-        .units
-        .iter()
-        .filter(|(_, unit)| unit.status != UnitStatus::Completed);
-    Ok(Ending::UnitsLeft(
-        left.map(|(name, _)| name.clone()).collect(),
-    ))
+    let is_left = |name: &String| {
+        let unit = state.units.get(name);
+        unit.is_some_and(|unit| unit.status != UnitStatus::Completed)
+    };
+    let names = state.started.units.iter().map(|pin| pin.name.clone());
+    Ok(Ending::UnitsLeft(names.filter(is_left).collect()))
 }
 
 impl Context {

@@ -12,7 +12,7 @@ use crate::{fault, journal, projection, runs, schema};
 ///
 /// # Errors
 /// [`Error::Refused`]: the plan, the database or a pinned setting is another than the run began with, or the run is
-/// being rolled back. [`Error::Usage`]: an unknown unit.
+/// being rolled back. [`Error::Usage`]: an unknown unit, an instant in the future.
 pub async fn open(
     database: &Database,
     plan: &Plan,
@@ -43,6 +43,7 @@ pub async fn open(
             });
         }
         check_dependencies(&definitions, options, None)?;
+        check_as_of(database, options.as_of).await?;
         let run = uuid::Uuid::now_v7().to_string();
         let mut pins = Vec::new();
         for definition in &definitions {
@@ -95,6 +96,25 @@ pub fn check_units(plan: &Plan, named: &[String]) -> Result<()> {
             )))
         }
     }
+}
+
+/// Refuses an instant that has not come yet: a run would call rows dated before it complete that are still to come.
+///
+/// # Errors
+/// [`Error::Usage`], with the database's clock.
+pub async fn check_as_of(database: &Database, as_of: Option<i64>) -> Result<()> {
+    let Some(as_of) = as_of else {
+        return Ok(());
+    };
+    let now = journal::now(database.connection()).await?;
+    if as_of <= now {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "--as-of {} lies in the future: the database's clock shows {}; name an earlier instant, or leave it out",
+        crate::time::show(as_of),
+        crate::time::show(now)
+    )))
 }
 
 /// A chosen unit whose dependency is neither chosen nor complete could never begin.

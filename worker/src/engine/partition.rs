@@ -212,7 +212,7 @@ async fn resize(context: &Context, unit: &str, (from, to): (u32, u32), reason: &
         reason: reason.into(),
     };
     if let Err(error) = note(context, resized).await {
-        tracing::warn!(%error, "a resize of the batch is not in the journal");
+        tracing::warn!("a resize of the batch is not in the journal: {error}");
     }
     to
 }

@@ -69,11 +69,11 @@ async fn drive(context: &Arc<Context>, held: &Held<'_>) {
         // Another process is at it, or it is stopped or fenced: the next look at the run tells.
         Ok(Left::Lost) => schedule.elsewhere(stream),
         Err(error) if error.is_transient() => {
-            tracing::warn!(stream, %error, "partition put off; others come first");
+            tracing::warn!("{stream} is put off, others come first: {error}");
             schedule.postpone(stream, error);
         }
         Err(error) => {
-            tracing::error!(stream, %error, "partition failed");
+            tracing::error!("{stream} failed: {error}");
             schedule.fail(stream, error);
         }
     }

@@ -347,9 +347,10 @@ pub async fn quarantined(
         .doing("looking up quarantined keys")
 }
 
-fn newer(version: i32) -> Error {
+/// Why a journal with events of a newer format is left to the release that wrote them.
+pub(crate) fn newer(version: i32) -> Error {
     Error::Refused(format!(
-        "the journal has events of format {version}, and this build writes format {FORMAT}: use the newer release \
-         that wrote them"
+        "the journal has events of format {version}, and this build writes format {FORMAT}: a newer release wrote \
+         them, use that one"
     ))
 }

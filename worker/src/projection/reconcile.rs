@@ -91,9 +91,7 @@ async fn mend(database: &Database, run: &str, planned: &PartitionPlanned) -> Res
         }
         stale => {
             tracing::warn!(
-                run,
-                stream,
-                "a partition's projection was not what its journal says, and was rebuilt"
+                "the projection of {stream} was not what its journal says, and was rebuilt"
             );
             match stale {
                 Some(_) => update(&transaction, rebuilt).await?,

@@ -4,7 +4,7 @@
 
 mod preview;
 
-pub use self::preview::{check_unblocked, kept, preview, units};
+pub use self::preview::{check_database, check_unblocked, kept, preview, units};
 
 use serde::Serialize;
 
@@ -49,25 +49,49 @@ pub enum Ending {
     Interrupted,
 }
 
+/// What is to be undone, and on whose word.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Its units; empty: all.
+    pub units: &'a [String],
+    /// Why, for the journal.
+    pub reason: &'a str,
+    /// Who undoes it.
+    pub worker: &'a str,
+    /// What to do about a run that began in another database.
+    pub elsewhere: Elsewhere,
+}
+
+/// What to do about a run that began in another database than this one: a restored or copied one, or the wrong one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// Refuse.
+    Refuse,
+    /// Undo it here, and say so in the journal.
+    Adopt,
+}
+
 /// Undoes units of a run, or goes on with an undo that was interrupted. `progress` is told of each batch: rows removed
 /// and rows kept.
 ///
 /// # Errors
-/// The database's, after bounded retries; provenance that was changed.
+/// The database's, after bounded retries; provenance that was changed. [`Error::Refused`]: the run belongs to another
+/// database.
 pub async fn undo(
     database: &Database,
-    run: &str,
-    named: &[String],
-    reason: &str,
-    worker: &str,
+    order: &Order<'_>,
     shutdown: &Shutdown,
     mut progress: impl FnMut(i64, i64),
 ) -> Result<Ending> {
+    let Order { run, worker, .. } = *order;
     journal::check_format(database.connection()).await?;
     let (state, _) = runs::load(database.connection(), run).await?;
-    check_unblocked(database, run, &units(run, &state, named)?).await?;
+    let identity = check_database(database, run, &state, order.elsewhere).await?;
+    check_unblocked(database, run, &units(run, &state, order.units)?).await?;
     projection::reconcile(database, run, &state).await?;
-    let state = start(database, run, named, reason, worker, shutdown).await?;
+    let state = start(database, order, &identity, shutdown).await?;
     // What the journal says is being undone, whoever began it.
     let units = state.undoing.clone();
     if units.is_empty() {
@@ -111,27 +135,37 @@ pub async fn undo(
     Ok(Ending::Completed(totals))
 }
 
-/// Journals the undo and fences the run; nothing where it has started before.
+/// Journals the undo and fences the run, and that it is undone in another database than it began in; of what is
+/// journaled already, nothing.
 async fn start(
     database: &Database,
-    run: &str,
-    named: &[String],
-    reason: &str,
-    worker: &str,
+    order: &Order<'_>,
+    identity: &str,
     shutdown: &Shutdown,
 ) -> Result<RunState> {
+    let Order { run, worker, .. } = *order;
     let mut retry = Retry::default();
     loop {
         // Decided on the state under the lock: another rollback may have begun, or a worker planned another unit.
         let started = runs::append_exclusively(database, run, worker, |state| {
-            let due = units(run, state, named)?;
-            if state.status == RunStatus::Undoing || due.is_empty() {
+            let due = units(run, state, order.units)?;
+            if due.is_empty() {
                 return Ok(None);
             }
-            Ok(Some(vec![Event::UndoStarted {
-                units: due,
-                reason: reason.to_owned(),
-            }]))
+            let mut events = Vec::new();
+            if state.database != *identity {
+                events.push(Event::DatabaseAdopted {
+                    from: state.database.clone(),
+                    to: identity.to_owned(),
+                });
+            }
+            if state.status != RunStatus::Undoing {
+                events.push(Event::UndoStarted {
+                    units: due,
+                    reason: order.reason.to_owned(),
+                });
+            }
+            Ok((!events.is_empty()).then_some(events))
         });
         match started.await {
             Ok((state, _)) => return Ok(state),

@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use super::{UnitUndo, count, pin};
+use super::{Elsewhere, UnitUndo, count, pin};
 use crate::backend::Database;
 use crate::core::event::{Event, Kept};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
@@ -49,6 +49,28 @@ pub fn units(run: &str, state: &RunState, named: &[String]) -> Result<Vec<String
         .map(|pin| pin.name.clone())
         .filter(|name| is_due(name))
         .collect())
+}
+
+/// Refuses to undo in a copy of the database what was written in another one, unless somebody gives their word for it:
+/// the copy's rows may be somebody else's test, or the wrong database was named. Gives this database's identity.
+///
+/// # Errors
+/// [`Error::Refused`], naming both.
+pub async fn check_database(
+    database: &Database,
+    run: &str,
+    state: &RunState,
+    elsewhere: Elsewhere,
+) -> Result<String> {
+    let identity = database.identity().await?;
+    if state.database == identity || elsewhere == Elsewhere::Adopt {
+        return Ok(identity);
+    }
+    Err(Error::Refused(format!(
+        "run {run} belongs to another database ({}) than this one ({identity}): is this a restored or copied one? If \
+         the run shall be rolled back here, say --adopt-database",
+        state.database
+    )))
 }
 
 /// Refuses an undo while another run is unfinished, which would write again what the undo removes; and of a unit into

@@ -30,16 +30,16 @@ pub(crate) struct Args {
     #[command(flatten)]
     run: RunArg,
 
-    /// Write to this new file rather than to standard output.
+    /// Write to this new file rather than to standard output, which `-` names as well.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 /// Exports the journal.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journaled().await?;
+    let database = global.journal().await?;
     let run = select::named_run(&database, args.run.named()).await?;
-    let Some(path) = args.output else {
+    let Some(path) = args.output.filter(|path| path != Path::new("-")) else {
         export(&database, run.as_deref(), output::result).await?;
         return Ok(());
     };

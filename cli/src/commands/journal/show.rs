@@ -38,11 +38,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "UNIT")]
     unit: Option<String>,
 
-    /// Events of this kind alone, such as BatchCommitted.
+    /// Events of this kind alone, such as BatchCommitted; upper and lower case are the same.
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
 
-    /// Events since then alone: an instant (2025-11-04T00:00:00Z), or a duration before the database's clock (2h).
+    /// Events since then alone: an instant (2025-11-04T00:00:00Z), a date (its 00:00 UTC), or a duration
+    /// before the database's clock (2h).
     #[arg(long, value_name = "TIME", value_parser = Since::parse)]
     since: Option<Since>,
 
@@ -57,12 +58,12 @@ pub(crate) struct Args {
 
 /// Shows what happened.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journaled().await?;
+    let database = global.journal().await?;
     select::check_unit(&database, args.unit.as_deref()).await?;
     let mut filter = Filter {
         run: select::named_run(&database, args.run.named()).await?,
         unit: args.unit,
-        kind: args.kind,
+        kind: select::kind(&database, args.kind).await?,
         since: None,
         after: None,
     };
@@ -112,7 +113,7 @@ async fn follow(
 ) -> Result {
     let shutdown = Shutdown::default();
     let asked = signals::listen(shutdown.clone())?;
-    while !shutdown.is_requested() && !output::is_closed() {
+    while !shutdown.is_requested() && !output::is_abandoned() {
         let from = following.newest - LOOK_BACK;
         following.newest = newest(database).await?;
         filter.after = Some(from.max(following.floor));
@@ -122,7 +123,7 @@ async fn follow(
             filter.after = page.last().map(|entry| entry.position).or(filter.after);
             page.retain(|entry| following.seen.insert(entry.position));
             output::result(&lines.next(&page))?;
-            if is_last || shutdown.is_requested() {
+            if is_last || shutdown.is_requested() || output::is_closed() {
                 break;
             }
         }

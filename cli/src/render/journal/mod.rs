@@ -100,7 +100,13 @@ pub(crate) fn verified(report: &Report) -> String {
     for finding in &report.findings {
         let _ = writeln!(text, "❌ {}", line(&finding.to_string()));
     }
-    if report.findings.is_empty() {
+    if let Some(version) = report.newer {
+        let _ = writeln!(
+            text,
+            "⚠️  a newer release wrote events of format {version}: their hashes are in order, what they say was not \
+             checked"
+        );
+    } else if report.findings.is_empty() {
         text.push_str(
             "✅ every hash, transition, projection and provenance digest is as it was written\n",
         );
@@ -152,10 +158,18 @@ mod tests {
             streams: 2,
             events: 1_234,
             rows: 5,
+            newer: None,
             findings: Vec::new(),
         };
         assert!(verified(&report).starts_with("checked 1 run, 2 streams, 1,234 events"));
         assert!(verified(&report).contains('✅'));
+        report.newer = Some(9);
+        let newer = verified(&report);
+        assert!(
+            newer.contains("format 9") && !newer.contains('✅'),
+            "{newer}"
+        );
+        report.newer = None;
         for seq in [3, 4] {
             report.findings.push(Finding {
                 run: "r".into(),

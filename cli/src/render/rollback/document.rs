@@ -27,6 +27,8 @@ pub(crate) struct Document<'a> {
     units: Vec<UnitDocument<'a>>,
     /// Every row that is left alone.
     kept: Vec<KeptDocument<'a>>,
+    /// Other runs that still hold rows.
+    others: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -63,6 +65,7 @@ impl Plan {
             run: &self.run,
             units: units.collect(),
             kept: kept.collect(),
+            others: &self.others,
         }
     }
 }

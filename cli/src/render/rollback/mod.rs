@@ -33,6 +33,20 @@ pub(crate) struct Plan {
     kept: Vec<(String, Kept)>,
     /// Units that stay, though they were computed from one that does not: (stays, computed from).
     dependents: Vec<(String, String)>,
+    /// Other runs that still hold rows.
+    others: Vec<String>,
+    /// Why this run was chosen, where somebody might expect another.
+    why: Option<&'static str>,
+    /// What was announced, once it is done.
+    announced: Option<Announced>,
+}
+
+/// What a plan said would be done.
+#[derive(Debug)]
+struct Announced {
+    units: Vec<UnitUndo>,
+    /// The kept rows that it listed.
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -76,11 +90,28 @@ impl Plan {
                 })
                 .collect(),
             kept,
+            others: Vec::new(),
+            why: None,
+            announced: None,
+        }
+    }
+
+    /// The same beside other runs that still hold rows, and with why this one was chosen, where it was not named.
+    pub(crate) fn beside(self, others: Vec<String>, why: Option<&'static str>) -> Self {
+        Self {
+            others,
+            why,
+            ..self
         }
     }
 
     /// The same with what was done to each unit, and the rows that were left alone.
     pub(crate) fn done(mut self, totals: Vec<UnitUndo>, kept: Vec<(String, Kept)>) -> Self {
+        let planned = self.units.iter().map(|unit| unit.undo.clone());
+        self.announced = Some(Announced {
+            units: planned.collect(),
+            kept: self.kept.len(),
+        });
         for total in totals {
             if let Some(unit) = self
                 .units
@@ -131,7 +162,12 @@ pub(crate) fn plan(plan: &Plan) -> String {
     } else {
         ""
     };
-    let mut text = format!("rollback of run {}{begun}:\n", plan.run);
+    let why = plan.why.map(|why| format!(", {why}"));
+    let mut text = format!(
+        "rollback of run {}{}{begun}:\n",
+        plan.run,
+        why.unwrap_or_default()
+    );
     for Unit { verb, undo } in &plan.units {
         let verb = match verb {
             Verb::Remove => "remove",
@@ -147,7 +183,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
         }
         text.push('\n');
     }
-    list_kept(&mut text, plan, "rows that will be kept");
+    let all = "`cli rollback --dry-run --json` lists all";
+    list_kept(&mut text, plan, "rows that will be kept", all);
     for (stays, from) in &plan.dependents {
         let _ = writeln!(
             text,
@@ -157,28 +194,54 @@ pub(crate) fn plan(plan: &Plan) -> String {
     if plan.is_running {
         text.push_str("note: this run is not complete; a worker that is at it writes nothing more to these units\n");
     }
+    text.push_str(&nothing::others(&plan.others));
     text
 }
 
-/// What was done.
+/// What was done: in one line where it is what was announced, else by unit.
 pub(crate) fn done(plan: &Plan) -> String {
-    let mut text = format!("rolled back run {}:\n", plan.run);
-    for Unit { verb, undo } in &plan.units {
-        let verb = match verb {
-            Verb::Remove => "removed",
-            Verb::Restore => "restored",
-        };
-        let rows = count(undo.removed, "row");
-        let _ = writeln!(
-            text,
-            "  {}: {verb} {rows} of {}, kept {}, {} gone already",
-            undo.unit,
-            undo.table,
-            number(undo.kept),
-            number(undo.gone)
-        );
+    let units = plan.units.iter().map(|unit| &unit.undo);
+    let sum = |of: fn(&UnitUndo) -> i64| units.clone().map(of).sum::<i64>();
+    let kept = sum(|unit| unit.kept);
+    let mut text = format!(
+        "rolled back run {}: {} taken back, {} kept, {} gone already",
+        plan.run,
+        count(sum(|unit| unit.removed), "row"),
+        number(kept),
+        number(sum(|unit| unit.gone))
+    );
+    let announced = plan.announced.as_ref();
+    if announced.is_some_and(|announced| units.clone().eq(&announced.units)) {
+        text.push_str(", as announced above\n");
+    } else {
+        text.push('\n');
+        for Unit { verb, undo } in &plan.units {
+            let verb = match verb {
+                Verb::Remove => "removed",
+                Verb::Restore => "restored",
+            };
+            let rows = count(undo.removed, "row");
+            let _ = writeln!(
+                text,
+                "  {}: {verb} {rows} of {}, kept {}, {} gone already",
+                undo.unit,
+                undo.table,
+                number(undo.kept),
+                number(undo.gone)
+            );
+        }
     }
-    list_kept(&mut text, plan, "rows that were kept");
+    let all = nothing::kept_rows(&plan.run);
+    match announced {
+        // Those that are listed above are not listed again.
+        Some(announced) if kept == length(announced.kept) => {
+            if kept > 0 {
+                let _ = writeln!(text, "the rows that were kept: {all} at any time");
+            }
+        }
+        _ => list_kept(&mut text, plan, "rows that were kept", &all),
+    }
+    text.push_str(&nothing::others(&plan.others));
     text
 }
 
@@ -190,7 +253,8 @@ pub(crate) fn stopped(rows: i64) -> String {
     )
 }
 
-fn list_kept(text: &mut String, plan: &Plan, title: &str) {
+/// Lists kept rows, and says how to see `all` where that is more.
+fn list_kept(text: &mut String, plan: &Plan, title: &str, all: &str) {
     let total: i64 = plan.units.iter().map(|unit| unit.undo.kept).sum();
     if total == 0 {
         return;
@@ -202,7 +266,7 @@ fn list_kept(text: &mut String, plan: &Plan, title: &str) {
         let _ = writeln!(text, "  {unit} {}: {}", line(&row.key), line(&row.why));
     }
     if more > 0 {
-        let _ = writeln!(text, "  … and {} more (--json lists all)", number(more));
+        let _ = writeln!(text, "  … and {} more: {all}", number(more));
     }
 }
 
@@ -233,6 +297,9 @@ mod tests {
                 .map(|number| ("kpi_history".to_owned(), row(number)))
                 .collect(),
             dependents: vec![("b".into(), "a".into())],
+            others: vec!["0198".into()],
+            why: Some("the newest that still holds such rows"),
+            announced: None,
         }
     }
 
@@ -244,6 +311,8 @@ mod tests {
             "kpi_history k1: edited since",
             "b stays, though it was computed from what a wrote",
             "not complete",
+            "run 0199, the newest that still holds such rows:",
+            "other runs still hold rows: 0198",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
@@ -257,6 +326,33 @@ mod tests {
         let document = serde_json::to_value(sample(60).document(Outcome::Completed));
         let kept = document.map(|document| document["kept"].as_array().map(Vec::len));
         assert_eq!(kept.ok().flatten(), Some(60));
+    }
+
+    #[test]
+    fn what_was_done_as_announced_is_not_told_again() {
+        let planned = sample(2);
+        let totals = planned.units.iter().map(|unit| unit.undo.clone()).collect();
+        let kept = planned.kept.clone();
+        let text = done(&planned.done(totals, kept));
+        let parts = [
+            "1,080 rows taken back, 2 kept, 1 gone already, as announced above",
+            "--run 0199 --kind BatchUndone",
+        ];
+        for part in parts {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains("kpi_history"), "{text}");
+    }
+
+    #[test]
+    fn what_differs_from_what_was_announced_is_told_by_unit() {
+        let planned = sample(2);
+        let mut total = planned.units[0].undo.clone();
+        (total.removed, total.kept) = (1_079, 3);
+        let text = done(&planned.done(vec![total], sample(3).kept));
+        for part in ["kpi_history: removed 1,079 rows", "kpi_history k2: edited"] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use serde::Serialize;
 use worker::core::state::UnitStatus;
 use worker::status;
 
+use super::super::text::{count, length};
+
 /// Nothing is to be undone.
 #[derive(Debug)]
 pub(crate) struct Nothing {
@@ -13,6 +15,8 @@ pub(crate) struct Nothing {
     pub(crate) run: Option<String>,
     /// Other runs that still hold rows.
     pub(crate) others: Vec<String>,
+    /// Rows that an earlier rollback of this run left alone.
+    pub(crate) kept: usize,
 }
 
 /// The same for `--json`.
@@ -22,6 +26,8 @@ pub(crate) struct NothingDocument<'a> {
     run: Option<&'a str>,
     /// Other runs that still hold rows.
     others: &'a [String],
+    /// Rows that an earlier rollback of this run left alone.
+    kept: usize,
 }
 
 impl Nothing {
@@ -31,15 +37,17 @@ impl Nothing {
             outcome: "nothing",
             run: self.run.as_deref(),
             others: &self.others,
+            kept: self.kept,
         }
     }
 }
 
-/// Whether a run has rows that a rollback would look at.
-pub(crate) fn holds_rows(run: &status::Run) -> bool {
+/// Whether a run has rows of these units (none named: of any) that a rollback would look at.
+pub(crate) fn holds_rows(run: &status::Run, units: &[String]) -> bool {
     let undone = UnitStatus::Undone.word();
     run.units
         .iter()
+        .filter(|unit| units.is_empty() || units.contains(&unit.unit))
         .any(|unit| unit.state != undone && unit.written > 0)
 }
 
@@ -51,14 +59,32 @@ pub(crate) fn nothing(nothing: &Nothing) -> String {
         ),
         None => "nothing to roll back: nothing was run in this database\n".to_owned(),
     };
-    if !nothing.others.is_empty() {
+    if let (Some(run), 1..) = (&nothing.run, nothing.kept) {
         let _ = writeln!(
             text,
-            "other runs still hold rows: {}; name one with --run",
-            nothing.others.join(", ")
+            "{} kept by a rollback of it: {}",
+            count(length(nothing.kept), "row"),
+            kept_rows(run)
         );
     }
+    text.push_str(&others(&nothing.others));
     text
+}
+
+/// Names other runs that still hold rows, where there are any.
+pub(super) fn others(others: &[String]) -> String {
+    match others {
+        [] => String::new(),
+        others => format!(
+            "other runs still hold rows: {}; name one with --run\n",
+            others.join(", ")
+        ),
+    }
+}
+
+/// The command that lists every row that rollbacks of a run left alone.
+pub(super) fn kept_rows(run: &str) -> String {
+    format!("`cli journal show --run {run} --kind BatchUndone --limit 100000 --json` lists them")
 }
 
 #[cfg(test)]
@@ -70,7 +96,15 @@ mod tests {
         let text = nothing(&Nothing {
             run: Some("b".into()),
             others: vec!["a".into()],
+            kept: 2,
         });
-        assert!(text.starts_with("nothing to roll back: run b") && text.contains("hold rows: a"));
+        for part in [
+            "nothing to roll back: run b",
+            "hold rows: a",
+            "2 rows kept",
+            "--run b --kind",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
     }
 }
