@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -148,6 +148,29 @@ impl Invocation {
     /// Runs it to its end.
     pub async fn run(self) -> Result<Outcome> {
         self.spawn()?.wait().await
+    }
+
+    /// Runs it, reads one line of its standard output and hangs up, as `head -1` does, then waits for its end.
+    pub async fn read_one_line(mut self) -> Result<Outcome> {
+        let mut child = self
+            .command
+            .spawn()
+            .with_context(|| format!("start {}", self.shown))?;
+        let mut stdout = BufReader::new(child.stdout.take().context("a piped standard output")?);
+        let stderr = collect(child.stderr.take().context("a piped standard error")?);
+        let stdout = std::thread::spawn(move || {
+            let mut line = Vec::new();
+            // A program that says nothing has no line to give, which is what the caller will see.
+            let _ = stdout.read_until(b'\n', &mut line);
+            line
+        });
+        let running = Running {
+            child,
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            shown: self.shown,
+        };
+        running.wait().await
     }
 
     /// Runs it to its end, which must have this exit code.

@@ -30,6 +30,7 @@ mod identifiers;
 mod interference;
 mod kill;
 mod late;
+mod operator;
 mod oracle;
 mod refusals;
 mod regressions;
