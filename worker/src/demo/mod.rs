@@ -127,7 +127,8 @@ impl fmt::Display for DemoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Occupied => f.write_str(
-                "the database holds source tables of its own, and a demo would mix with them; name an empty database",
+                "the database holds source tables of its own, such as Campaign, and a demo would mix with them; name an \
+                 empty database",
             ),
             Self::Different(size) => {
                 write!(f, "the database holds another demo ({size}); ask for that one, or name an empty database")
