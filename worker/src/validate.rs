@@ -259,7 +259,7 @@ async fn compare(
 /// Units of the run that are not complete: their sources are not compared.
 fn incomplete(plan: &Plan, state: &RunState) -> Checked {
     let mut incomplete = Checked::error(
-        "units that are not complete",
+        "incomplete units",
         "their sources were not compared; `worker run` goes on with them",
     );
     for unit in plan.iter() {

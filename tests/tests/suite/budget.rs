@@ -118,7 +118,8 @@ async fn campaigns_alone(backend: Backend) -> Result<Scenario> {
     Ok(Scenario::around(database, &profile))
 }
 
-/// 11 bad jobs of 12,000 are fewer than 0.1 %, though there are 20 campaigns only.
+/// 11 bad jobs of 12,000 are fewer than 0.1 %, though there are 20 campaigns only. They are the last campaign's: what is
+/// tolerated is a share of the rows read by then.
 async fn rows_that_are_summed_up_count_as_read(backend: Backend) -> Result<()> {
     let scenario = campaigns_alone(backend).await?;
     let at = Value::Moment(scenario.profile.since());
@@ -127,7 +128,11 @@ async fn rows_that_are_summed_up_count_as_read(backend: Backend) -> Result<()> {
             Value::Text(format!("j{number:05}")),
             Value::Text(format!("a{}", number % 20)),
             Value::Text("p".into()),
-            Value::Int(if number < 11 { -1 } else { 10 }),
+            Value::Int(if number % 20 == 9 && number < 220 {
+                -1
+            } else {
+                10
+            }),
             at.clone(),
         ]
     });
@@ -138,7 +143,8 @@ async fn rows_that_are_summed_up_count_as_read(backend: Backend) -> Result<()> {
     };
     insert(&scenario.database, &jobs).await?;
     let expected = scenario.expected().await?;
-    let whole = process::worker(&scenario.database)?.args(["run", "--migrate"]);
+    let whole =
+        process::worker(&scenario.database)?.args(["run", "--migrate", "--partitions", "1"]);
     let whole = whole.args(["--as-of", &scenario.profile.as_of.rfc3339()]);
     let days = scenario.profile.window_days.to_string();
     whole.args(["--window-days", &days]).expect(0).await?;

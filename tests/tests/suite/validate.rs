@@ -133,7 +133,7 @@ async fn an_unfinished_run(backend: Backend) -> Result<()> {
     let part = ["--unit", "campaign_prompt"];
     scenario.run()?.args(part).expect(0).await?;
     let outcome = scenario.cli(&["validate"])?.expect(3).await?;
-    outcome.expect_named(&["not complete", "intelligence_event (pending)"])?;
+    outcome.expect_named(&["incomplete units", "intelligence_event (pending)"])?;
     scenario.run()?.expect(0).await?;
     scenario.cli(&["validate"])?.expect(0).await?;
     Ok(())
