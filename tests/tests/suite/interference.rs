@@ -75,11 +75,23 @@ async fn two_rollbacks_of_different_units(backend: Backend) -> Result<()> {
 
 /// A rollback of one unit ends the whole run: after it, no worker writes into any other unit.
 async fn a_rollback_of_one_unit_beside_a_worker(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&Profile::busy(backend, 511)).await?;
+    for seed in 511..516 {
+        if roll_back_beside_a_worker(backend, seed).await? {
+            return Ok(());
+        }
+    }
+    Err(anyhow::anyhow!(
+        "no rollback began while the worker was at work"
+    ))
+}
+
+/// Returns whether the rollback began while the worker was at work.
+async fn roll_back_beside_a_worker(backend: Backend, seed: u64) -> Result<bool> {
+    let scenario = Scenario::load(&Profile::busy(backend, seed)).await?;
     scenario.cli(&["schema", "up"])?.expect(0).await?;
     let first = ["--unit", "campaign_prompt"];
     scenario.run()?.args(first).expect(0).await?;
-    let run = scenario.run()?.args(["--batch-rows", "10"]);
+    let run = scenario.run()?.args(["--batch-rows", "5"]);
     let running = start_and_wait_for_batches(&scenario, run).await?;
     let rollback = [
         "rollback",
@@ -90,11 +102,11 @@ async fn a_rollback_of_one_unit_beside_a_worker(backend: Backend) -> Result<()> 
         "campaign_prompt",
     ];
     scenario.cli(&rollback)?.expect(0).await?;
-    running
-        .wait()
-        .await?
-        .expect(4)?
-        .expect_named(&["roll", "back"])?;
+    let ended = running.wait().await?;
+    if ended.code() == Some(0) {
+        return Ok(false);
+    }
+    ended.expect(4)?.expect_named(&["roll", "back"])?;
     let late: i64 = scenario
         .database
         .value(
@@ -109,11 +121,9 @@ async fn a_rollback_of_one_unit_beside_a_worker(backend: Backend) -> Result<()> 
     scenario.verify_journal().await?;
     // The next run is a new one, and ends as if nothing had happened.
     scenario.run()?.expect(0).await?;
-    scenario
-        .expected()
-        .await?
-        .check_rows(&scenario.database)
-        .await
+    let expected = scenario.expected().await?;
+    expected.check_rows(&scenario.database).await?;
+    Ok(true)
 }
 
 async fn a_signal_while_another_process_writes(backend: Backend) -> Result<()> {

@@ -290,13 +290,15 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Vec<Ro
 }
 
 /// Source rows read and bad rows of one unit's partitions. A catch-up pass reads all rows again, so of it only what
-/// it found counts as read; what it computes anew from rows that it read before is nothing found.
+/// it found counts as read; what it computes anew from rows that it read before is nothing found. A bad row was read,
+/// also where it was met on the way to another, and its own turn is still to come.
 pub fn totals<'a>(rows: impl Iterator<Item = &'a Row>) -> (i64, i64) {
-    rows.fold((0, 0), |(read, bad), row| {
+    let (read, bad) = rows.fold((0, 0), |(read, bad), row| {
         let new = match row.pass {
             1 => row.read,
             _ => row.read.min(row.written + row.quarantined),
         };
         (read + new, bad + row.quarantined)
-    })
+    });
+    (read.max(bad), bad)
 }
