@@ -21,8 +21,11 @@
 //! | [`compare`] | expected against found, row by row |
 //! | [`journal`] | what the journal's tables say |
 //! | [`dump`] | whole tables as text, for byte-for-byte comparison |
+//! | [`standing`] | every row by its key, and which were lost, doubled, left over, changed |
+//! | [`provenance`] | which rows the journal says were written, decoded a second time |
 //! | [`application`] | what the live application does to the same tables meanwhile |
 //! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
+//! | [`tiny`] | a source for going through one run step by step, on PostgreSQL |
 //! | [`torture`] | runs and rollbacks under faults drawn from seeds, and the account of what struck |
 //! | [`scenario`] | a loaded source, the command that migrates it, and its end state |
 
@@ -38,6 +41,7 @@ pub mod moment;
 pub mod oracle;
 pub mod pooler;
 pub mod process;
+pub mod provenance;
 pub mod proxy;
 pub mod random;
 pub mod roles;
@@ -45,5 +49,7 @@ pub mod scenario;
 pub mod scratch;
 pub mod server;
 pub mod source;
+pub mod standing;
+pub mod tiny;
 pub mod tls;
 pub mod torture;

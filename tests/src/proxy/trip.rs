@@ -23,6 +23,8 @@ pub enum Within {
     Step(Step),
     /// Those of the proxy's n-th transaction, counted from 1, from its BEGIN to the answer to its COMMIT.
     Transaction(u64),
+    /// Those of a transaction that pass while it is at this step.
+    StepOf(u64, Step),
 }
 
 /// What is done once the last message was counted.
@@ -74,6 +76,7 @@ impl Trip {
             Within::Anything => true,
             Within::Step(step) => state.step == step,
             Within::Transaction(number) => transaction == Some(number),
+            Within::StepOf(number, step) => transaction == Some(number) && state.step == step,
         };
         is_meant && self.side.is_none_or(|wanted| wanted == side)
     }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::phase::{Job, Phase};
-use super::standing::Key;
 use crate::database::Database;
 use crate::random::Random;
+use crate::standing::Key;
 
 /// What an edited row says.
 const MARK: &str = "edited meanwhile";
+
+/// More edits would leave the rollback little to do.
+const MOST: usize = 60;
 
 /// Edits now and then until the phase is over. Gives the rows whose edit was acknowledged.
 pub(super) async fn edit(phase: &Phase, mut random: Random) -> Result<Vec<Key>> {
@@ -20,7 +23,7 @@ pub(super) async fn edit(phase: &Phase, mut random: Random) -> Result<Vec<Key>> 
     if phase.job == Job::Run {
         return Ok(edited);
     }
-    while !phase.is_over() {
+    while !phase.is_over() && edited.len() < MOST {
         let pause = u64::try_from(random.between(5, 60))?;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let place = random.between(0, 400);

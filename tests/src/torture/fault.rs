@@ -89,6 +89,17 @@ impl Wanted {
         }
     }
 
+    /// A part of each, one of so many.
+    #[must_use]
+    pub fn split(self, parts: u64) -> Self {
+        let part = |count: u64| count.div_ceil(parts.max(1));
+        Self {
+            kills: part(self.kills),
+            server_crashes: part(self.server_crashes),
+            cuts: part(self.cuts),
+        }
+    }
+
     /// Whether none is wanted.
     #[must_use]
     pub fn is_nothing(self) -> bool {

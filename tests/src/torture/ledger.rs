@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::fault::{Fault, Wanted};
-use super::standing::Difference;
+use crate::standing::Difference;
 
 /// Counts everything. May be shared.
 #[derive(Debug, Default)]

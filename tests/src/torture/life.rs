@@ -17,7 +17,7 @@ use crate::random::Random;
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// No program takes so long to end once it may, unless it hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// SIGTERM's number.
 const SIGTERM: i32 = 15;

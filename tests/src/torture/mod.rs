@@ -13,10 +13,8 @@ mod ledger;
 mod life;
 mod locks;
 mod phase;
-mod provenance;
 mod reference;
 mod seed;
-mod standing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,7 +106,8 @@ impl Queue {
         if left.is_nothing() || is_late || self.has_failed.load(Ordering::SeqCst) {
             return None;
         }
-        let share = left.at_most(A_SEED);
+        let lanes = u64::try_from(self.options.lanes).unwrap_or(1);
+        let share = left.at_most(A_SEED.at_most(self.options.wanted.split(lanes)));
         place.1 = place.1.and(share);
         place.0 += 1;
         Some((place.0 - 1, share))

@@ -14,12 +14,12 @@ use super::ground::Ground;
 use super::instants::Usual;
 use super::ledger::Ledger;
 use super::life;
-use super::standing::Key;
 use crate::database::Backend;
 use crate::process::Running;
 use crate::proxy::{Proxy, State};
 use crate::random::Random;
 use crate::scenario::Scenario;
+use crate::standing::Key;
 
 /// What is being done while faults strike.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use super::ground::Ground;
 use super::instants::{BATCH, UNDO, Usual};
 use super::phase::{self, Settings};
-use super::provenance;
-use super::standing::Standing;
 use crate::database::Database;
 use crate::process::Invocation;
+use crate::provenance;
 use crate::proxy::{Action, Proxy, Step, Trip, Within};
 use crate::scenario::Scenario;
+use crate::standing::Standing;
 
 /// What nothing has disturbed.
 pub(super) struct Reference {

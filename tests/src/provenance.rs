@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 
-use super::standing::Key;
 use crate::database::Database;
 use crate::json::Json;
+use crate::standing::Key;
 
 /// How often the journal says that each row was written, without the batches that were undone.
-pub(super) async fn entries(database: &Database) -> Result<BTreeMap<Key, u64>> {
+pub async fn entries(database: &Database) -> Result<BTreeMap<Key, u64>> {
     let undone = undone(database).await?;
     let sql = "SELECT run, stream, CAST(seq AS TEXT), table_name, keys, CAST(rows AS TEXT) \
                FROM backstitch_journal_rows ORDER BY run, stream, seq";
@@ -40,7 +40,7 @@ pub(super) async fn entries(database: &Database) -> Result<BTreeMap<Key, u64>> {
 }
 
 /// Fails unless exactly these rows have an entry, and each has one.
-pub(super) fn check(entries: &BTreeMap<Key, u64>, written: &BTreeSet<Key>) -> Result<()> {
+pub fn check(entries: &BTreeMap<Key, u64>, written: &BTreeSet<Key>) -> Result<()> {
     let mut wrong = Vec::new();
     for (row, count) in entries {
         if *count != 1 {

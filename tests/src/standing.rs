@@ -10,24 +10,24 @@ use crate::dump::{self, DESTINATIONS, SOURCES};
 
 /// Every row by its table and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing(pub(super) BTreeMap<&'static str, BTreeMap<String, String>>);
+pub struct Standing(pub BTreeMap<&'static str, BTreeMap<String, String>>);
 
 /// A row: its table and its key.
-pub(super) type Key = (String, String);
+pub type Key = (String, String);
 
 /// How many rows are not as they must be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Difference {
+pub struct Difference {
     /// Rows that must be there and are not.
-    pub(super) lost: u64,
+    pub lost: u64,
     /// Rows that say what another says that must be there.
-    pub(super) doubled: u64,
+    pub doubled: u64,
     /// Other rows that must not be there.
-    pub(super) left_over: u64,
+    pub left_over: u64,
     /// Rows whose values are others.
-    pub(super) changed: u64,
+    pub changed: u64,
     /// The first few, in words.
-    pub(super) lines: Vec<String>,
+    pub lines: Vec<String>,
 }
 
 /// How many differing rows are shown.
@@ -35,7 +35,7 @@ const SHOWN: usize = 12;
 
 impl Standing {
     /// Reads everything; a table that does not exist is left out.
-    pub(super) async fn read(database: &Database) -> Result<Self> {
+    pub async fn read(database: &Database) -> Result<Self> {
         let mut standing = BTreeMap::new();
         for table in SOURCES.into_iter().chain(DESTINATIONS) {
             if database.has_table(table).await? {
@@ -46,12 +46,20 @@ impl Standing {
     }
 
     /// How many rows there are.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The rows of this state, where `base` had others or none: what a run has written.
-    pub(super) fn since(&self, base: &Self) -> BTreeSet<Key> {
+    #[must_use]
+    pub fn since(&self, base: &Self) -> BTreeSet<Key> {
         let mut written = BTreeSet::new();
         for (table, rows) in &self.0 {
             let before = base.0.get(table);
@@ -65,7 +73,8 @@ impl Standing {
     }
 
     /// All rows but these.
-    pub(super) fn without(&self, keys: &BTreeSet<Key>) -> Self {
+    #[must_use]
+    pub fn without(&self, keys: &BTreeSet<Key>) -> Self {
         let mut left = self.clone();
         for (table, key) in keys {
             if let Some(rows) = left.0.get_mut(table.as_str()) {
@@ -76,7 +85,8 @@ impl Standing {
     }
 
     /// Rows that are in any of the two; where both have one, this one's.
-    pub(super) fn and(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
         let mut both = other.0.clone();
         for (table, rows) in &self.0 {
             let rows = rows.iter().map(|(key, text)| (key.clone(), text.clone()));
@@ -86,7 +96,8 @@ impl Standing {
     }
 
     /// How `found` differs from this, which is what must be there.
-    pub(super) fn compare(&self, found: &Self) -> Difference {
+    #[must_use]
+    pub fn compare(&self, found: &Self) -> Difference {
         let mut difference = Difference::default();
         let empty = BTreeMap::new();
         let tables: BTreeSet<_> = self.0.keys().chain(found.0.keys()).collect();
@@ -99,7 +110,8 @@ impl Standing {
     }
 
     /// How a state differs from one between two others: each row must be as it was before, or as it will be after.
-    pub(super) fn compare_between(before: &Self, after: &Self, found: &Self) -> Difference {
+    #[must_use]
+    pub fn compare_between(before: &Self, after: &Self, found: &Self) -> Difference {
         let mut expected = after.clone();
         for (table, rows) in &mut expected.0 {
             let was = before.0.get(table);
@@ -155,12 +167,13 @@ fn compare(
 
 impl Difference {
     /// Whether there is none.
-    pub(super) fn is_nothing(&self) -> bool {
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
         self.lost + self.doubled + self.left_over + self.changed == 0
     }
 
     /// Adds another's.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.lost += other.lost;
         self.doubled += other.doubled;
         self.left_over += other.left_over;
