@@ -111,7 +111,7 @@ async fn messages_when(
     told: tokio::sync::oneshot::Receiver<crate::proxy::Struck>,
     proxy: &Proxy,
 ) -> Result<u64> {
-    tokio::time::timeout(Duration::from_secs(60), told)
+    tokio::time::timeout(Duration::from_secs(600), told)
         .await
         .context("an undisturbed program does not come to its first batch")??;
     Ok(proxy.messages())

@@ -11,7 +11,7 @@ use tests::tiny::Tiny;
 use tokio::task::JoinSet;
 
 /// Databases that are worked on at a time.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 6;
 
 /// The states that a cut must have struck at, among others.
 const STATES: [&str; 11] = [

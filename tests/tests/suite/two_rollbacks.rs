@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "two at once"];
 
 /// Databases that are worked on at a time.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_is_held_at_each_step_before_it_begins() -> Result<()> {
