@@ -32,6 +32,7 @@ const STATES: [&str; 11] = [
 /// doubled. How many messages a batch has depends on which of its statements the connection has prepared before, so it
 /// is cut after one more each time until a batch has no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
 async fn at_every_message_of_a_batch() -> Result<()> {
     let tiny = Arc::new(Tiny::prepare().await?);
     let (batch, passed) = first_batch(&tiny).await?;
@@ -128,6 +129,7 @@ async fn cut(tiny: &Tiny, batch: u64, side: Side, after: u64) -> Result<Option<S
 /// The worker dies before COMMIT is sent, or after it was sent and before it is answered: the next one finds the batch in
 /// the journal where it was committed, and does not write it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
 async fn killed_around_commit() -> Result<()> {
     let tiny = Tiny::prepare().await?;
     let (batch, _) = first_batch(&tiny).await?;

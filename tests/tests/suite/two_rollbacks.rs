@@ -14,6 +14,7 @@ const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "two at once"];
 const AT_A_TIME: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
 async fn the_second_is_held_at_each_step_before_it_begins() -> Result<()> {
     let tiny = Arc::new(Tiny::prepare().await?.after_a_run().await?);
     let mut moments = before_it_begins(&tiny).await?.into_iter();
