@@ -1,6 +1,7 @@
 //! Campaigns and their metadata: prompts and tasks in every state of repair.
 
 use super::Maker;
+use super::tasks::TaskStyle;
 use crate::json::quoted;
 use crate::source::{Table, Value};
 
@@ -153,23 +154,23 @@ impl Maker {
             return (self.random.pick(&["null", "[]"])).to_owned();
         }
         // One campaign whose tasks are more than 1 MiB together, though none of them is.
-        let most = if self.profile.large && number == 5 {
+        let has_many = self.profile.large && number == 5;
+        let count = if has_many {
             6000
         } else {
-            self.profile.tasks
+            self.random.index(self.profile.tasks + 1)
         };
-        let count = if most == 6000 {
-            most
-        } else {
-            self.random.index(most + 1)
+        let style = TaskStyle {
+            named: false,
+            nul: self.takes_nul(),
+            large: self.profile.large && !has_many,
         };
-        let nul = self.takes_nul();
         let mut items = Vec::new();
         for _ in 0..count {
             if self.is_bad() && self.random.chance(0.2) {
                 items.push(self.random.pick(&NO_OBJECTS).to_owned());
             } else {
-                items.push(self.task_object(campaign, false, nul));
+                items.push(self.task_object(campaign, style));
             }
         }
         format!("[{}]", items.join(", "))

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Maker;
+use super::tasks::TaskStyle;
 use crate::json::quoted;
 use crate::source::LogFile;
 
@@ -84,7 +85,12 @@ impl Maker {
         } else {
             self.random.pick(&self.campaigns)
         };
-        let mut task = self.task_object(&campaign, true, true);
+        let style = TaskStyle {
+            named: true,
+            nul: true,
+            large: self.profile.large,
+        };
+        let mut task = self.task_object(&campaign, style);
         if unknown && self.random.chance(0.3) {
             let other = self.random.pick(&["4711", "\"c\\u0000\""]);
             task = task.replacen(&quoted(&campaign), other, 1);

@@ -107,6 +107,17 @@ const AGENTS: [&str; 6] = [
     "a",
 ];
 
+/// What a task object may hold.
+#[derive(Clone, Copy)]
+pub(super) struct TaskStyle {
+    /// Whether it names its campaign.
+    pub(super) named: bool,
+    /// Whether its texts may hold NUL.
+    pub(super) nul: bool,
+    /// Whether a bad one may be over 1 MiB.
+    pub(super) large: bool,
+}
+
 impl Maker {
     /// A new execution of a campaign, or one that was reported before.
     pub(super) fn execution(&mut self, campaign: &str) -> Execution {
@@ -131,8 +142,9 @@ impl Maker {
         execution
     }
 
-    /// A task object of a campaign, good or bad. `nul` says whether its texts may hold NUL.
-    pub(super) fn task_object(&mut self, campaign: &str, named: bool, nul: bool) -> String {
+    /// A task object of a campaign, good or bad.
+    pub(super) fn task_object(&mut self, campaign: &str, style: TaskStyle) -> String {
+        let TaskStyle { named, nul, large } = style;
         let execution = self.execution(campaign);
         let bad = self.is_bad();
         let random = &mut self.random;
@@ -157,13 +169,7 @@ impl Maker {
             make_odd(&mut fields, random, nul);
         }
         if bad {
-            make_bad(
-                &mut fields,
-                random,
-                nul,
-                self.profile.large,
-                self.profile.as_of,
-            );
+            make_bad(&mut fields, random, nul, large, self.profile.as_of);
         }
         fields.render(if random.chance(0.5) { " " } else { "" })
     }

@@ -44,11 +44,7 @@ async fn odd_source(backend: Backend, seed: u64) -> Result<()> {
     let expected = scenario.expected().await?;
     let (sources, campaigns) = (untouched(&scenario).await?, scenario.campaigns().await?);
 
-    // A page that is cut for its rows reads a campaign's large texts again, so tiny pages of those take minutes.
-    let rows = match scenario.profile.large {
-        true => random.pick(&["200", "500", "2000"]),
-        false => random.pick(&["7", "50", "2000"]),
-    };
+    let rows = random.pick(&["7", "50", "2000"]);
     let partitions = random.pick(&["1", "3", "8"]);
     let tuned = scenario
         .run()?

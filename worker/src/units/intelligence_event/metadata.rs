@@ -73,13 +73,17 @@ async fn expand(
     // The cursor's campaign may have tasks left, or none: it comes on top.
     let campaigns = keyset.bind(i64::try_from(campaigns + 1).unwrap_or(i64::MAX));
     let due = due(source, &mut keyset);
-    let rest = match after.map(Vec::as_slice) {
+    // How many of a campaign's tasks the cursor has passed, and what is left of the campaign.
+    let (passed, rest) = match after.map(Vec::as_slice) {
         Some([id, ordinal]) => {
             let id = keyset.bind_key(id);
-            let ordinal = keyset.bind(ordinal.parse().unwrap_or(i64::MAX));
-            format!("(c.\"id\" > {id} OR COALESCE({{ordinal}}, 0) > {ordinal})")
+            let ordinal = keyset.bind(ordinal.parse().unwrap_or(i64::from(i32::MAX)));
+            (
+                format!("CASE WHEN c.\"id\" > {id} THEN 0 ELSE {ordinal} END"),
+                format!("(c.\"id\" > {id} OR COALESCE({{ordinal}}, 0) > {ordinal})"),
+            )
         }
-        _ => "TRUE".into(),
+        _ => ("0".into(), "TRUE".into()),
     };
     // The cursor's campaign weighs nothing: it may have no rows left, and the next must come along with it.
     let weighs = match after.and_then(|cursor| cursor.first()) {
@@ -98,50 +102,16 @@ async fn expand(
         source::bounded(&keys, "\"id\"")
     );
     let dialect = source.dialect();
-    let tenant = TENANT.select(dialect);
-    // The campaign's tasks are taken out once a campaign, in the inner query, and made text once a task.
     let tasks = match dialect {
-        Dialect::Postgres => format!(
-            "SELECT c.\"id\", {tenant}, c.\"due\", c.\"dated\", c.\"stored\", jsonb_typeof(c.\"tasks\") AS \"type\", \
-                COALESCE(t.\"ordinal\", 0) AS \"ordinal\", jsonb_typeof(t.\"task\") AS \"task_type\", \
-                CASE WHEN pg_column_size(t.\"task\") <= {MAX_JSONB_BYTES} THEN CAST(t.\"task\" AS TEXT) END AS \"task\" \
-             FROM (SELECT c.\"id\", c.\"tenantId\", k.\"due\", k.\"dated\", k.\"{BYTES}\" AS \"stored\", \
-                    CASE WHEN k.\"due\" THEN c.\"metadata\" -> 'agentTasks' END AS \"tasks\" \
-                {from}) c \
-             LEFT JOIN LATERAL jsonb_array_elements( \
-                CASE WHEN jsonb_typeof(c.\"tasks\") = 'array' THEN c.\"tasks\" ELSE '[]' END) \
-                WITH ORDINALITY t (\"task\", \"ordinal\") ON TRUE \
-             WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"ordinal\", 0) LIMIT {page_limit}",
-            rest = rest.replace("{ordinal}", "t.\"ordinal\""),
-        ),
-        Dialect::Sqlite => format!(
-            "SELECT c.\"id\", {tenant}, c.\"due\", c.\"dated\", c.\"stored\", c.\"type\", \
-                COALESCE(t.\"key\" + 1, 0) AS \"ordinal\", t.\"type\" AS \"task_type\", \
-                CASE WHEN t.\"type\" = 'object' AND octet_length(t.\"value\") <= {MAX_VALUE_BYTES} THEN t.\"value\" END AS \"task\" \
-             FROM (SELECT c.\"id\", c.\"tenantId\", k.\"due\", k.\"dated\", k.\"{BYTES}\" AS \"stored\", \
-                    CASE WHEN NOT k.\"due\" OR c.\"metadata\" IS NULL THEN NULL \
-                        WHEN json_valid(c.\"metadata\") THEN json_type({metadata}, '$.agentTasks') \
-                        ELSE 'no JSON' END AS \"type\", \
-                    CASE WHEN k.\"due\" AND json_valid(c.\"metadata\") \
-                        THEN ({metadata}) -> '$.agentTasks' END AS \"tasks\" \
-                {from}) c \
-             LEFT JOIN json_each(CASE WHEN c.\"type\" = 'array' THEN c.\"tasks\" END) t \
-             WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"key\" + 1, 0) LIMIT {page_limit}",
-            metadata = dialect.last_of_each_key("c.\"metadata\"", "agentTasks"),
-            rest = rest.replace("{ordinal}", "t.\"key\" + 1"),
-        ),
+        Dialect::Postgres => in_postgres(&from, &passed, &rest, &page_limit),
+        Dialect::Sqlite => in_sqlite(&from, &rest, &page_limit),
     };
-    // JSONB says little about the text: a number of a few bytes may have thousands of digits.
-    let weighed = format!(
-        "SELECT t.\"id\", t.\"tenantId\", t.\"large\", t.\"due\", t.\"dated\", t.\"stored\", t.\"type\", t.\"ordinal\", \
-            t.\"task_type\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN t.\"task\" END AS \"task\", \
-            COALESCE({weight}, 0) AS \"{BYTES}\" FROM ({tasks}) t",
-        bytes = dialect.bytes("t.\"task\""),
-        weight = Texts(&[("t.\"task\"", ""), ("t.\"tenantId\"", "")]).weight(dialect),
-    );
     let sql = format!(
-        "SELECT r.* FROM ({}) r ORDER BY r.\"id\", r.\"ordinal\"",
-        source::bounded(&weighed, "\"id\", \"ordinal\"")
+        "SELECT c.\"id\", {tenant}, c.\"due\", c.\"dated\", c.\"stored\", c.\"type\", c.\"ordinal\", \
+            c.\"task_type\", c.\"task\", c.\"{BYTES}\" \
+         FROM ({}) c ORDER BY c.\"id\", c.\"ordinal\"",
+        source::bounded(&tasks, "\"id\", \"ordinal\""),
+        tenant = TENANT.select(dialect),
     );
     let doing = "reading Campaign";
     let rows = source.all(doing, &sql, keyset.values()).await?;
@@ -160,6 +130,72 @@ async fn expand(
         page.push(vec![campaign.cursor, ordinal.to_string()], item);
     }
     Ok(met)
+}
+
+/// The next rows of the campaigns in `from`, by campaign and ordinal, on PostgreSQL.
+///
+/// A campaign's tasks are taken out once: OFFSET 0 keeps the planner from doing so again wherever they are used. Only
+/// those behind the cursor are looked at, and only those that may be within a page's bytes are made text, as that costs
+/// most. JSONB says little about the text (a number of a few bytes may have thousands of digits), so a row weighs what
+/// the larger of the two does.
+fn in_postgres(from: &str, passed: &str, rest: &str, limit: &str) -> String {
+    let dialect = Dialect::Postgres;
+    let columns =
+        "t.\"id\", t.\"tenantId\", t.\"due\", t.\"dated\", t.\"stored\", t.\"type\", t.\"ordinal\"";
+    let tasks = format!(
+        "SELECT c.\"id\", c.\"tenantId\", c.\"due\", c.\"dated\", c.\"stored\", c.\"type\", \
+            COALESCE(t.\"ordinal\", 0) AS \"ordinal\", c.\"tasks\" -> CAST(t.\"ordinal\" - 1 AS INTEGER) AS \"json\" \
+         FROM (SELECT c.*, jsonb_typeof(c.\"tasks\") AS \"type\", {passed} AS \"passed\" \
+            FROM (SELECT c.\"id\", c.\"tenantId\", k.\"due\", k.\"dated\", k.\"{BYTES}\" AS \"stored\", \
+                CASE WHEN k.\"due\" THEN c.\"metadata\" -> 'agentTasks' END AS \"tasks\" {from}) c OFFSET 0) c \
+         LEFT JOIN LATERAL generate_series(c.\"passed\" + 1, LEAST(c.\"passed\" + {limit}, \
+            CASE WHEN c.\"type\" = 'array' THEN jsonb_array_length(c.\"tasks\") ELSE 0 END)) t (\"ordinal\") ON TRUE \
+         WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"ordinal\", 0) LIMIT {limit}",
+        rest = rest.replace("{ordinal}", "t.\"ordinal\""),
+    );
+    let weighed = format!(
+        "SELECT {columns}, t.\"json\", \
+            CAST(COALESCE(pg_column_size(t.\"json\"), 0) AS BIGINT) + COALESCE({tenant}, 0) AS \"{BYTES}\" \
+         FROM ({tasks}) t",
+        tenant = dialect.weight("t.\"tenantId\"", MAX_VALUE_BYTES),
+    );
+    let texts = format!(
+        "SELECT {columns}, t.\"{BYTES}\", jsonb_typeof(t.\"json\") AS \"task_type\", \
+            CASE WHEN pg_column_size(t.\"json\") <= {MAX_JSONB_BYTES} THEN CAST(t.\"json\" AS TEXT) END AS \"text\" \
+         FROM ({}) t OFFSET 0",
+        source::bounded(&weighed, "\"id\", \"ordinal\"")
+    );
+    format!(
+        "SELECT {columns}, t.\"task_type\", CASE WHEN {bytes} <= {MAX_VALUE_BYTES} THEN t.\"text\" END AS \"task\", \
+            GREATEST(t.\"{BYTES}\", {weight}) AS \"{BYTES}\" FROM ({texts}) t",
+        bytes = dialect.bytes("t.\"text\""),
+        weight = dialect.weight("t.\"text\"", MAX_VALUE_BYTES),
+    )
+}
+
+/// The same on SQLite, where `json_each` reads a campaign's tasks from the first on.
+fn in_sqlite(from: &str, rest: &str, limit: &str) -> String {
+    let dialect = Dialect::Sqlite;
+    let tasks = format!(
+        "SELECT c.\"id\", c.\"tenantId\", c.\"due\", c.\"dated\", c.\"stored\", c.\"type\", \
+            COALESCE(t.\"key\" + 1, 0) AS \"ordinal\", t.\"type\" AS \"task_type\", \
+            CASE WHEN t.\"type\" = 'object' AND octet_length(t.\"value\") <= {MAX_VALUE_BYTES} THEN t.\"value\" END AS \"task\" \
+         FROM (SELECT c.\"id\", c.\"tenantId\", k.\"due\", k.\"dated\", k.\"{BYTES}\" AS \"stored\", \
+                CASE WHEN NOT k.\"due\" OR c.\"metadata\" IS NULL THEN NULL \
+                    WHEN json_valid(c.\"metadata\") THEN json_type({metadata}, '$.agentTasks') \
+                    ELSE 'no JSON' END AS \"type\", \
+                CASE WHEN k.\"due\" AND json_valid(c.\"metadata\") \
+                    THEN ({metadata}) -> '$.agentTasks' END AS \"tasks\" \
+            {from}) c \
+         LEFT JOIN json_each(CASE WHEN c.\"type\" = 'array' THEN c.\"tasks\" END) t \
+         WHERE {rest} ORDER BY c.\"id\", COALESCE(t.\"key\" + 1, 0) LIMIT {limit}",
+        metadata = dialect.last_of_each_key("c.\"metadata\"", "agentTasks"),
+        rest = rest.replace("{ordinal}", "t.\"key\" + 1"),
+    );
+    format!(
+        "SELECT t.*, COALESCE({weight}, 0) AS \"{BYTES}\" FROM ({tasks}) t",
+        weight = Texts(&[("t.\"task\"", ""), ("t.\"tenantId\"", "")]).weight(dialect),
+    )
 }
 
 fn item(row: &QueryResult, campaign: &Key, ordinal: i64, source: &Source) -> Result<Item, DbErr> {
