@@ -10,9 +10,7 @@
 pub(crate) fn point(_name: impl FnOnce() -> String) {}
 
 #[cfg(feature = "fault")]
-pub use self::armed::arm;
-#[cfg(feature = "fault")]
-pub(crate) use self::armed::point;
+pub(crate) use self::armed::{arm, point};
 
 #[cfg(feature = "fault")]
 mod armed {
@@ -32,12 +30,12 @@ mod armed {
         trace: Option<Mutex<(File, HashSet<String>)>>,
     }
 
-    /// Arms the process: it dies at the first point that is a line of the file `strike`, and writes the points that it
-    /// passes to the file `trace`.
+    /// Arms the process: it dies at the first point that is a line of the file `strike`, panics at one that stands there
+    /// behind `panic at `, and writes the points that it passes to the file `trace`.
     ///
     /// # Errors
     /// A file cannot be read or made.
-    pub fn arm(strike: Option<&str>, trace: Option<&str>) -> std::io::Result<()> {
+    pub(crate) fn arm(strike: Option<&str>, trace: Option<&str>) -> std::io::Result<()> {
         let strike = strike.map_or(Ok(String::new()), std::fs::read_to_string)?;
         let strike = strike.lines().map(ToOwned::to_owned).collect();
         let trace = match trace {
@@ -63,6 +61,10 @@ mod armed {
                 let _ = writeln!(file, "{name}");
             }
         }
+        assert!(
+            !armed.strike.contains(&format!("panic at {name}")),
+            "on purpose"
+        );
         if armed.strike.contains(&name) {
             let _ = kill_process(getpid(), Signal::KILL);
             // The signal may take a moment; nothing more is done until it comes.

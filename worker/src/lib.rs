@@ -3,7 +3,7 @@
 //! Where to start reading: [`core`] is the pure heart (events, state, plan); [`engine`] drives a plan's units;
 //! [`unit`] is what somebody implements to bring a plan of their own, and [`units`] is the built-in one; [`undo`]
 //! takes a run back; [`audit`] checks the journal, [`validate`] the destinations. The library never prints, exits or
-//! reads the environment.
+//! reads the environment; what both programs begin with does ([`program`]).
 
 pub mod audit;
 pub mod backend;
@@ -15,8 +15,10 @@ pub mod engine;
 pub mod error;
 pub mod examined;
 pub mod fault;
+pub mod heads;
 pub mod inputs;
 pub mod journal;
+pub mod program;
 pub mod projection;
 pub mod provenance;
 pub mod report;

@@ -12,6 +12,7 @@ on_both!(
     no_campaign_table,
     a_missing_column,
     a_table_of_somebody_else,
+    a_journal_of_somebody_else,
     optional_tables_that_are_not_there,
     an_unknown_unit,
     logs_that_cannot_be_read,
@@ -164,6 +165,20 @@ async fn a_table_of_somebody_else(backend: Backend) -> Result<()> {
     for table in ["IntelligenceEvent", "backstitch_journal"] {
         ensure!(!database.has_table(table).await?, "{table} was made");
     }
+    Ok(())
+}
+
+/// A table under our journal's name that no schema change of ours made is not ours.
+async fn a_journal_of_somebody_else(backend: Backend) -> Result<()> {
+    let database = Database::create(backend).await?;
+    database.create_source_schema(&[]).await?;
+    let theirs = "CREATE TABLE \"backstitch_journal\" (\"id\" TEXT PRIMARY KEY)";
+    database.execute(theirs).await?;
+    fails(run(&database.url)?, &[4], &["backstitch_journal", "rename"]).await?;
+    ensure!(
+        !database.has_table("IntelligenceEvent").await?,
+        "the schema was changed all the same"
+    );
     Ok(())
 }
 

@@ -68,3 +68,18 @@ pub(crate) async fn two_that_migrate_at_once(backend: Backend) -> Result<()> {
     }
     Ok(())
 }
+
+/// On SQLite a transaction that has read and then would write fails at once where somebody has written in between (517),
+/// whatever the busy timeout: each that may write says so when it begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_reads_first_and_writes_then() -> Result<()> {
+    let scenario = Scenario::load(&Profile::busy(Backend::Sqlite, 23)).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let start = |_| scenario.run()?.args(["--batch-rows", "10"]).spawn();
+    let workers = (0..3).map(start).collect::<Result<Vec<Running>>>()?;
+    for worker in workers {
+        let ended = worker.wait().await?.expect(0)?;
+        anyhow::ensure!(!ended.stderr.contains("(517)"), "{ended}");
+    }
+    scenario.verify_journal().await
+}

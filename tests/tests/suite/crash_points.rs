@@ -14,7 +14,7 @@ use tests::process::{Invocation, with_crash_points};
 use tests::scenario::Scenario;
 use tests::{journal, scratch};
 
-on_both!(crashed_runs, crashed_rollbacks);
+on_both!(crashed_runs, crashed_rollbacks, a_panic_in_a_batch);
 
 /// One partition a section and small batches, so that each has a first, a middle and a last one.
 const SMALL: [&str; 6] = [
@@ -229,4 +229,32 @@ async fn crash(
 fn lines(file: &std::path::Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(file).context("read the points that were passed")?;
     Ok(text.lines().map(ToOwned::to_owned).collect())
+}
+
+/// A panic in the midst of a batch: it is rolled back, its claim is free, the other units go on, and the next start ends
+/// as if nothing had happened.
+async fn a_panic_in_a_batch(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&profile(backend)).await?;
+    let expected = scenario.expected().await?;
+    let list = scratch::folder("panic")?.join("list");
+    let point = "panic at batch intelligence_event 1.0 middle: written";
+    std::fs::write(&list, point)?;
+    let panicking = run(&scenario)?.env("BACKSTITCH_FAULT", &list);
+    let outcome = panicking.expect(1).await?;
+    outcome.expect_named(&["intelligence_event panicked", "rolled back", "fault.rs"])?;
+    let message = "on purpose";
+    ensure!(
+        !outcome.output().contains(message),
+        "a panic's message is told"
+    );
+    let database = &scenario.database;
+    let complete = journal::events(database, "UnitCompleted", Some("agent_feedback")).await?;
+    ensure!(complete == 1, "the other units did not go on");
+    let unit = Some("intelligence_event");
+    let batches = journal::events(database, "BatchCommitted", unit).await?;
+    ensure!(batches > 0, "nothing was committed before the panic");
+    scenario.verify_journal().await?;
+    run(&scenario)?.expect(0).await?;
+    expected.check(database).await?;
+    scenario.verify_journal().await
 }

@@ -350,3 +350,41 @@ async fn nobody_reads_standard_error() -> Result<()> {
         .check_rows(&scenario.database)
         .await
 }
+
+/// What another process writes to an SQLite file, so that nobody else may.
+const HOLDING: &str = "UPDATE \"Campaign\" SET \"name\" = \"name\"";
+
+/// Held for longer than a statement waits, the file is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_locked_for_a_while() -> Result<()> {
+    let scenario = small(Backend::Sqlite, 611).await?;
+    let other = scenario.database.another().await?;
+    let held = other.hold(HOLDING).await?;
+    let mut running = scenario.run_without_migrating()?.spawn()?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    ensure!(running.is_alive()?, "it did not wait");
+    held.rollback().await?;
+    let ended = running.wait().await?.expect(0)?;
+    ended.expect_named(&["locked", "trying again"])?;
+    let expected = scenario.expected().await?;
+    expected.check_rows(&scenario.database).await?;
+    scenario.verify_journal().await
+}
+
+/// Held for ever, it ends the worker after a while, with a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
+async fn a_file_that_stays_locked() -> Result<()> {
+    let scenario = small(Backend::Sqlite, 612).await?;
+    let other = scenario.database.another().await?;
+    let held = other.hold(HOLDING).await?;
+    for run in [scenario.run_without_migrating()?, scenario.run()?] {
+        let began = Instant::now();
+        run.expect(5).await?.expect_named(&["locked"])?;
+        let took = began.elapsed();
+        ensure!(took < Duration::from_secs(200), "it took {took:?} to end");
+    }
+    held.rollback().await?;
+    scenario.run()?.expect(0).await?;
+    scenario.verify_journal().await
+}

@@ -6,9 +6,16 @@ use anyhow::{Context, Result, bail, ensure};
 use tests::database::Backend;
 use tests::generate::Profile;
 use tests::journal;
+use tests::moment::Moment;
+use tests::proxy::{Action, Side, Step, Trip, Within};
 use tests::scenario::Scenario;
+use tests::tiny::Tiny;
 
-on_both!(rows_below_the_cursor);
+on_both!(
+    rows_below_the_cursor,
+    a_key_that_moves_behind_the_cursor,
+    inserts_without_end,
+);
 
 const UNIT: &str = "intelligence_event";
 
@@ -125,4 +132,94 @@ async fn a_transaction_older_than_the_run() -> Result<()> {
         }
     }
     bail!("no transaction was committed between the unit's first batch and its completion")
+}
+
+/// Feedback that is good, dated so.
+fn feedback(id: &str, at: &str) -> String {
+    format!(
+        "INSERT INTO \"UserFeedback\" (\"id\", \"agentType\", \"taskId\", \"source\", \"rating\", \"createdAt\", \
+         \"createdBy\") VALUES ('{id}', 'Copy', 't', 'human', 3, '{at}', 'late')"
+    )
+}
+
+/// The source's last row gets a key that the cursor has passed: no page of the first pass holds it.
+async fn a_key_that_moves_behind_the_cursor(backend: Backend) -> Result<()> {
+    let unit = Some("agent_feedback");
+    let scenario = Scenario::load(&Profile::busy(backend, 58)).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let database = &scenario.database;
+    // Sorts behind all others.
+    let last = feedback("\u{1FAE0}", &scenario.profile.since().stored());
+    database.execute(&last).await?;
+    let run = scenario.run()?.args(["--unit", "agent_feedback"]);
+    let run = run.args(["--batch-rows", "3", "--partitions", "1", "--workers", "1"]);
+    let mut running = run.spawn()?;
+    while journal::events(database, "BatchCommitted", unit).await? < 8 {
+        ensure!(running.is_alive()?, "{}", running.wait().await?);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let moved = "UPDATE \"UserFeedback\" SET \"id\" = '!' WHERE \"createdBy\" = 'late'";
+    ensure!(database.execute(moved).await? == 1);
+    let batches = journal::events(database, "BatchCommitted", unit).await?;
+    ensure!(
+        batches < 60,
+        "the first pass was over after {batches} batches"
+    );
+    running.wait().await?.expect(0)?;
+    let written = "SELECT COUNT(*) FROM \"AgentFeedback\" WHERE \"createdBy\" = 'late'";
+    let written: i64 = database.value(written).await?;
+    ensure!(written == 1, "the row was written {written} times");
+    scenario.verify_journal().await
+}
+
+/// A pass ends at the key that was the last when it was planned, and what is dated after the run's instant is the next
+/// run's: somebody who goes on inserting does not keep a run from its end.
+async fn inserts_without_end(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&Profile::busy(backend, 59)).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let expected = scenario.expected().await?;
+    let later = Moment(scenario.profile.as_of.0 + 1_000).stored();
+    let run = scenario.run()?.args(["--batch-rows", "25"]);
+    let mut running = run.spawn()?;
+    let mut inserted = 0;
+    while running.is_alive()? {
+        let insert = feedback(&format!("\u{1FAE0}{inserted:08}"), &later);
+        scenario.database.execute(&insert).await?;
+        inserted += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.wait().await?.expect(0)?;
+    ensure!(inserted > 100, "only {inserted} rows were inserted");
+    expected.check_rows(&scenario.database).await?;
+    scenario.cli(&["validate"])?.expect(0).await?;
+    scenario.verify_journal().await
+}
+
+/// A row is written as it was when its page was read, and nothing of it is mixed: what becomes of it after is the
+/// application's own affair.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_changes_between_read_and_write() -> Result<()> {
+    let tiny = Tiny::prepare().await?;
+    let copy = tiny.copy().await?;
+    let proxy = tiny.proxy().await?;
+    let trip = Trip {
+        side: Some(Side::Client),
+        within: Within::Step(Step::Claiming),
+        after: 1,
+        action: Action::Hold,
+    };
+    let command = tiny.run_by(&proxy, &copy)?;
+    let (running, struck) = tiny.start_armed(&proxy, trip, command).await?;
+    ensure!(struck.is_some(), "no partition was claimed");
+    let first = "\"id\" = (SELECT MIN(\"id\") FROM \"UserFeedback\")";
+    let was = format!("SELECT \"taskId\" FROM \"UserFeedback\" WHERE {first}");
+    let was: String = copy.database.value(&was).await?;
+    let change =
+        |to: &str| format!("UPDATE \"UserFeedback\" SET \"taskId\" = '{to}' WHERE {first}");
+    ensure!(copy.database.execute(&change("changed")).await? == 1);
+    proxy.release();
+    running.wait().await?.expect(0)?;
+    ensure!(copy.database.execute(&change(&was)).await? == 1);
+    tiny.check(&copy).await?;
+    tiny.remove(copy).await
 }

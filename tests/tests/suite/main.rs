@@ -21,11 +21,14 @@ macro_rules! on_both {
     )+};
 }
 
+mod answers;
 mod bad_input;
 mod budget;
 mod concurrent;
+mod constraints;
 mod crash_points;
 mod cuts;
+mod forgery;
 mod harness;
 mod identifiers;
 mod interference;
@@ -44,6 +47,7 @@ mod server_crash;
 mod servers;
 mod signals;
 mod silence;
+mod sizes;
 mod storage;
 mod tamper;
 mod tidy;

@@ -13,6 +13,8 @@ on_both!(
     a_demonstration_on_somebodys_campaigns,
     taking_the_schema_down_while_it_holds_something,
     another_instant_than_the_open_runs,
+    another_plan_than_the_open_runs,
+    a_column_that_goes_while_a_run_is_open,
     the_schema_goes_up_and_down,
 );
 
@@ -134,4 +136,48 @@ pub(crate) async fn the_schema_goes_up_and_down(backend: Backend) -> Result<()> 
         );
     }
     Ok(())
+}
+
+/// The open run was started by a release whose units were others.
+async fn another_plan_than_the_open_runs(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&small(backend)).await?;
+    let part = ["--unit", "campaign_prompt"];
+    scenario.run()?.args(part).expect(0).await?;
+    let before = scenario.state().await?;
+    let another = "UPDATE backstitch_journal SET payload = replace(payload, '\"version\":1}', '\"version\":7}') \
+                   WHERE kind = 'RunStarted'";
+    crate::tamper::unlocked(&scenario.database, &[another]).await?;
+    let events = scenario.database.count("backstitch_journal").await?;
+    let refused = scenario.run()?.expect(4).await?;
+    refused.expect_clear_error()?;
+    refused.expect_named(&["plan has changed", "was version 7 and is now 1"])?;
+    scenario.expect_state(&before).await?;
+    ensure!(
+        scenario.database.count("backstitch_journal").await? == events,
+        "the journal has grown"
+    );
+    Ok(())
+}
+
+/// Named before anything more is written; put back as it was, the run goes on.
+async fn a_column_that_goes_while_a_run_is_open(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&small(backend)).await?;
+    let part = ["--unit", "campaign_prompt"];
+    scenario.run()?.args(part).expect(0).await?;
+    let (before, expected) = (scenario.state().await?, scenario.expected().await?);
+    let rename = |from: &str, to: &str| {
+        format!("ALTER TABLE \"UserFeedback\" RENAME COLUMN \"{from}\" TO \"{to}\"")
+    };
+    let database = &scenario.database;
+    database.execute(&rename("rating", "stars")).await?;
+    let refused = scenario.run()?.expect(2).await?;
+    refused.expect_clear_error()?;
+    refused.expect_named(&["UserFeedback", "rating"])?;
+    // SQLite would take its own picture of the schema for the present one.
+    let another = database.another().await?;
+    another.execute(&rename("stars", "rating")).await?;
+    scenario.expect_state(&before).await?;
+    scenario.run()?.expect(0).await?;
+    expected.check_rows(database).await?;
+    scenario.verify_journal().await
 }

@@ -1,11 +1,14 @@
 //! The server itself dies in the midst of a run, and comes back.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tests::cluster::Cluster;
 use tests::database::{Backend, Database};
 use tests::generate::Profile;
+use tests::journal;
+use tests::process::Running;
 use tests::random::Random;
 use tests::scenario::Scenario;
 
@@ -54,4 +57,40 @@ async fn a_crashed_server_loses_nothing() -> Result<()> {
     };
     victim.expect_state(&expected).await?;
     victim.verify_journal().await
+}
+
+/// One of the server's processes is killed: it ends all of them, and starts anew. No worker has to be started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_backend_takes_all_with_it() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let profile = Profile::busy(Backend::Postgres, 78);
+    let database = Database::create_in(&cluster, "TEMPLATE template0").await?;
+    let scenario = Scenario::load_into(database, &profile).await?;
+    let expected = scenario.expected().await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let start = |_| scenario.run()?.args(["--batch-rows", "20"]).spawn();
+    let mut workers = (0..2).map(start).collect::<Result<Vec<Running>>>()?;
+    while journal::events(&scenario.database, "BatchCommitted", None).await? < 10 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let busiest = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                   AND application_name = 'backstitch' ORDER BY state = 'idle', xact_start DESC NULLS LAST LIMIT 1";
+    let process: i32 = scenario.database.value(busiest).await?;
+    for worker in &mut workers {
+        ensure!(worker.is_alive()?, "a worker has ended before the kill");
+    }
+    let process = process.to_string();
+    let killed = Command::new("kill").args(["-KILL", &process]).status()?;
+    ensure!(killed.success(), "the process had ended");
+    for worker in workers {
+        let ended = worker.wait().await?.expect(0)?;
+        ended.expect_named(&["trying again"])?;
+    }
+    // The harness's own connections were cut as well.
+    let scenario = Scenario {
+        database: scenario.database.another().await?,
+        ..scenario
+    };
+    expected.check(&scenario.database).await?;
+    scenario.verify_journal().await
 }

@@ -1,5 +1,7 @@
 //! The architecture, held by reading the sources: who may import whom, and what must be absent.
 
+mod faults;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +66,7 @@ const RULES: &[Rule] = &[
         within: &[
             "worker/src/engine",
             "worker/src/undo",
-            "worker/src/audit.rs",
+            "worker/src/audit",
             "worker/src/validate.rs",
             "worker/src/journal",
             "worker/src/standing.rs",
@@ -104,7 +106,7 @@ const RULES: &[Rule] = &[
             "worker/src/backend",
             "worker/src/undo",
             "worker/src/journal",
-            "worker/src/schema.rs",
+            "worker/src/schema",
         ],
         never: &[
             "println!",
@@ -115,6 +117,11 @@ const RULES: &[Rule] = &[
             "stdout()",
             "stderr()",
         ],
+    },
+    // The database's clock is the only one that tells a time.
+    Rule {
+        within: &["worker/src", "cli/src", "migration/src"],
+        never: &["SystemTime::now", "Utc::now", "Local::now"],
     },
     // No session state: a pooler hands the session to somebody else.
     Rule {
@@ -241,9 +248,8 @@ fn code(file: &Path) -> Result<String> {
 
 /// The Rust files at a path, or below it; none where there is nothing.
 fn sources(path: &str) -> Vec<PathBuf> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
-    let mut waiting = vec![top.join(path)];
+    let mut waiting = vec![top().join(path)];
     while let Some(path) = waiting.pop() {
         if path.is_file() && path.extension().is_some_and(|end| end == "rs") {
             found.push(path);
@@ -253,4 +259,9 @@ fn sources(path: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// The top of the repository.
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

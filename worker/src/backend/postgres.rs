@@ -80,8 +80,12 @@ macro_rules! limits {
 
 /// Begins a writing transaction. One message, whatever it sets.
 pub(super) fn begin(durability: Durability) -> &'static str {
+    // Others act on what is told here, so it is on disk, whatever the database's default; one that asks for more than
+    // that has its way.
     const SYNCED: &str = concat!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT ",
+        "BEGIN ISOLATION LEVEL READ COMMITTED; \
+         SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' \
+            ELSE current_setting('synchronous_commit') END, true), ",
         limits!("5s")
     );
     // A batch locks rows of the application: below deadlock_timeout (1 s), so that it is always ours that gives way,

@@ -221,3 +221,25 @@ fn primary(code: &str) -> Option<u32> {
     let code = (code.len() < 5).then_some(code)?;
     code.parse::<u32>().ok().map(|code| code & 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+    use super::{Access, connect};
+
+    /// What others act on survives a power cut: 2 is FULL.
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        let name = format!("backstitch-full-{}.db", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let connection = connect(&url, 1, Access::Write).await.expect("a new file");
+        let pragma = Statement::from_string(DbBackend::Sqlite, "PRAGMA synchronous");
+        let row = connection.query_one_raw(pragma).await.expect("a pragma");
+        let full: i32 = row.expect("a row").try_get_by_index(0).expect("a number");
+        connection.close().await.expect("it was open");
+        std::fs::remove_file(&path).expect("it is there");
+        assert_eq!(full, 2);
+    }
+}

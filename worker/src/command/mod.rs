@@ -265,7 +265,7 @@ async fn prepare(
     let as_of = args.as_of.map(|as_of| as_of.timestamp_millis());
     engine::check_as_of(database, as_of).await?;
     if args.migrate || args.demo {
-        for applied in schema::up(database, &plan).await? {
+        for applied in schema::try_up(database, &plan).await? {
             note(&format!("applied schema change {applied}"));
         }
     } else {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use self::schedule::Schedule;
 
@@ -179,12 +179,22 @@ pub async fn work(
 async fn answered<T>(task: JoinHandle<Result<T>>) -> Result<T> {
     match tokio::time::timeout(SILENCE, task).await {
         Ok(Ok(ended)) => ended,
-        Ok(Err(panic)) => Err(Error::Panicked(panic.to_string())),
+        Ok(Err(panic)) => Err(panicked(&panic)),
         Err(_) => Err(Error::Transient(format!(
             "the database has not answered for {} s: the connection is given up",
             SILENCE.as_secs()
         ))),
     }
+}
+
+/// A panic's message may quote a value, so it is not told.
+fn panicked(panic: &JoinError) -> Error {
+    let how = if panic.is_panic() {
+        "panicked"
+    } else {
+        "was ended"
+    };
+    Error::Panicked(format!("a task {how}"))
 }
 
 /// Appends to this worker's own stream.
@@ -207,7 +217,7 @@ async fn join(context: &Arc<Context>) -> Result<Ending> {
     }
     let mut first_error = None;
     while let Some(ended) = workers.join_next().await {
-        let ended = ended.unwrap_or_else(|panic| Err(Error::Panicked(panic.to_string())));
+        let ended = ended.unwrap_or_else(|panic| Err(panicked(&panic)));
         if let Err(error) = ended {
             first_error.get_or_insert(error);
         }

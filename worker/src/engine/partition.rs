@@ -1,6 +1,7 @@
 //! A partition, from its cursor to its end: the next page is read while the last is being written.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -15,8 +16,15 @@ use crate::retry::Retry;
 use crate::unit::{Item, Page, Range};
 use crate::{runs, write};
 
+/// How long a batch may take; it holds vacuum back for as long. The next is half as large, and grows again where it takes
+/// less than half of this.
+const LONG: Duration = Duration::from_secs(1);
+
 /// How many times as many rows a catch-up pass reads at a time.
 const CATCH_UP_PAGES: u32 = 3;
+
+/// Why a batch is halved.
+const TIMEOUT: &str = "a statement ran into its timeout, or waited too long for a lock";
 
 /// Why a worker left a partition.
 pub(super) enum Left {
@@ -38,6 +46,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut retry = Retry::brief();
     let mut refusals = Refusals::Fail;
     let mut has_refused = false;
+    let mut took = Duration::ZERO;
     let mut ahead = read(context, row, cursor.clone(), limit);
     loop {
         let step = match joined(row, ahead).await {
@@ -52,7 +61,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     page,
                     refusals,
                 );
+                let began = Instant::now();
                 let outcome = joined(row, tokio::spawn(commit)).await;
+                took = began.elapsed();
                 (outcome, to, next)
             }
             Err(error) => (Err(error), None, None),
@@ -64,7 +75,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 has_refused = false;
                 cursor = to;
                 context.schedule.went_well(&row.stream);
-                if limit < context.options.batch_rows {
+                if took > LONG && limit > 1 {
+                    limit = shrink(context, &row.unit, limit, "a batch took over a second").await;
+                } else if took < LONG / 2 && limit < context.options.batch_rows {
                     limit = grow(context, &row.unit, limit).await;
                 }
                 let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
@@ -92,7 +105,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     finish(next).await;
                 }
                 if error.is_timeout() && limit > 1 {
-                    limit = shrink(context, &row.unit, limit).await;
+                    limit = shrink(context, &row.unit, limit, TIMEOUT).await;
                 }
                 let is_refused = error.refuses_row().is_some() && refusals == Refusals::Fail;
                 // A row that the next read may mend (its parent was deleted since) is bad where it is refused again.
@@ -183,17 +196,16 @@ async fn finish(read: JoinHandle<Result<Page>>) {
 
 async fn joined<T>(row: &Row, task: JoinHandle<Result<T>>) -> Result<T> {
     answered(task).await.map_err(|error| match error {
-        Error::Panicked(panic) => Error::Panicked(format!(
-            "unit {} panicked in partition {}: {panic}; its batch was rolled back, all committed before stays",
+        Error::Panicked(_) => Error::Panicked(format!(
+            "unit {} panicked in partition {}; its batch was rolled back, all committed before stays",
             row.unit, row.stream
         )),
         error => error,
     })
 }
 
-/// Halves the batch after a timeout.
-async fn shrink(context: &Context, unit: &str, from: u32) -> u32 {
-    let reason = "a statement ran into its timeout, or waited too long for a lock";
+/// Halves the batch.
+async fn shrink(context: &Context, unit: &str, from: u32, reason: &str) -> u32 {
     resize(context, unit, (from, from / 2), reason).await
 }
 

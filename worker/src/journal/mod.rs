@@ -2,11 +2,14 @@
 
 mod query;
 
+use std::collections::BTreeMap;
+
 use entity::backstitch_journal as table;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect,
 };
 
 use crate::backend::{self, Dialect};
@@ -278,6 +281,26 @@ pub async fn streams(connection: &impl ConnectionTrait) -> Result<Vec<(String, S
         .all(connection)
         .await
         .doing("listing the journal's streams")
+}
+
+/// The last event of every (run, stream), at one instant.
+///
+/// # Errors
+/// The database's.
+pub async fn heads(connection: &impl ConnectionTrait) -> Result<BTreeMap<(String, String), Head>> {
+    let sql = "SELECT j.\"run\", j.\"stream\", j.\"seq\", j.\"hash\" FROM \"backstitch_journal\" j \
+               JOIN (SELECT \"run\", \"stream\", max(\"seq\") AS \"seq\" FROM \"backstitch_journal\" \
+                   GROUP BY \"run\", \"stream\") e \
+                   ON e.\"run\" = j.\"run\" AND e.\"stream\" = j.\"stream\" AND e.\"seq\" = j.\"seq\"";
+    let doing = "reading the heads of the journal's streams";
+    let rows = backend::all(connection, sql, []).await.doing(doing)?;
+    let head = |row: &QueryResult| {
+        let place = (row.try_get("", "run")?, row.try_get("", "stream")?);
+        let (seq, hash) = (row.try_get("", "seq")?, row.try_get("", "hash")?);
+        Ok((place, Head { seq, hash }))
+    };
+    let heads: Result<_, DbErr> = rows.iter().map(head).collect();
+    heads.doing(doing)
 }
 
 /// Refuses a journal that a newer build has written to.

@@ -23,6 +23,10 @@ use crate::shutdown::Shutdown;
 use crate::standing::{examine, newest_batch, references};
 use crate::write::{self, Lock};
 
+/// Into how many statements the removal of a batch is cut at most. A batch is undone whole, with its event, so where one
+/// statement takes too long (others may refer to its rows without an index), several must do.
+const MOST_PIECES: usize = 4_096;
+
 /// What an undo will do, or did, to one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UnitUndo {
@@ -103,18 +107,26 @@ pub async fn undo(
         let partitions = projection::load(database.connection(), run).await?;
         for row in partitions.iter().rev().filter(|row| row.unit == *name) {
             let mut retry = Retry::default();
+            let mut pieces = 1;
             loop {
                 if shutdown.is_requested() {
                     return Ok(Ending::Interrupted);
                 }
-                match undo_batch(database, run, pin, &references, &row.stream, worker).await {
+                let undone =
+                    undo_batch(database, run, pin, &references, &row.stream, worker, pieces);
+                match undone.await {
                     Ok(Some((removed, kept))) => {
                         retry = Retry::default();
                         progress(removed, kept);
                     }
                     Ok(None) => break,
                     // A commit of unknown outcome, too: the partition's row tells which batch is next.
-                    Err(error) => retry.pause(error, shutdown).await?,
+                    Err(error) => {
+                        if error.is_timeout() {
+                            pieces = (2 * pieces).min(MOST_PIECES);
+                        }
+                        retry.pause(error, shutdown).await?;
+                    }
                 }
             }
         }
@@ -175,8 +187,8 @@ async fn start(
     }
 }
 
-/// Undoes the newest batch of a partition that is not undone; gives the rows removed and kept, or none where no batch
-/// is left.
+/// Undoes the newest batch of a partition that is not undone, with a statement for each of so many pieces of it; gives
+/// the rows removed and kept, or none where no batch is left.
 async fn undo_batch(
     database: &Database,
     run: &str,
@@ -184,6 +196,7 @@ async fn undo_batch(
     references: &[Reference],
     stream: &str,
     worker: &str,
+    pieces: usize,
 ) -> Result<Option<(i64, i64)>> {
     let doing = "undoing a batch";
     let transaction = database.begin(Durability::Relaxed).await.doing(doing)?;
@@ -211,15 +224,13 @@ async fn undo_batch(
     point("locked");
     let found = examine(&transaction, pin, references, &written, Lock::ForUpdate).await?;
     point("examined");
-    if !found.ours.is_empty() {
+    for piece in found.ours.chunks(found.ours.len().div_ceil(pieces).max(1)) {
         match pin.destination.write {
             Write::Insert => {
-                let keys: Vec<_> = found.ours.iter().map(|row| row.key.as_str()).collect();
+                let keys: Vec<_> = piece.iter().map(|row| row.key.as_str()).collect();
                 write::remove(&transaction, &pin.destination, &keys).await?;
             }
-            Write::Update { .. } => {
-                write::restore(&transaction, &pin.destination, &found.ours).await?;
-            }
+            Write::Update { .. } => write::restore(&transaction, &pin.destination, piece).await?,
         }
     }
     point("removed");

@@ -1,6 +1,7 @@
 //! `cli journal`.
 
 mod export;
+mod head;
 mod show;
 mod verify;
 
@@ -9,11 +10,12 @@ use clap::Subcommand;
 use crate::args::Global;
 use crate::stop::Result;
 
-/// Show, verify or export the journal.
+/// Show, verify or export the journal, or print its head.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Show(show::Args),
     Verify(verify::Args),
+    Head(head::Args),
     Export(export::Args),
 }
 
@@ -22,6 +24,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
     match command {
         Command::Show(args) => show::run(global, args).await,
         Command::Verify(args) => verify::run(global, args).await,
+        Command::Head(args) => head::run(global, args).await,
         Command::Export(args) => export::run(global, args).await,
     }
 }

@@ -2,16 +2,18 @@
 //! Reads in pages; holds one run's partitions in memory, never its batches. A worker may go on meanwhile: what differs
 //! is looked at again at one instant before it is called wrong.
 
+mod surroundings;
+
 use std::collections::BTreeMap;
 
-use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-use crate::backend::{self, Connection, Database, Dialect};
+use crate::backend::{Connection, Database};
 use crate::chain::Head;
 use crate::core::event::{Event, FORMAT};
 use crate::core::replay::{RUN_STREAM, Replay};
 use crate::error::{Doing, Error, Result};
+use crate::heads::Heads;
 use crate::journal::{self, Entry};
 use crate::{projection, provenance, runs, standing};
 
@@ -49,35 +51,42 @@ pub struct Finding {
     pub what: String,
 }
 
-/// Audits the whole journal.
+/// Audits the whole journal; with heads that were kept elsewhere also that nothing up to them is missing.
 ///
 /// # Errors
 /// The database's; what is off in the journal is no error but a finding.
-pub async fn audit(database: &Database) -> Result<Report> {
+pub async fn audit(database: &Database, kept: Option<&Heads>) -> Result<Report> {
     let mut report = Report::default();
     let mut by_run: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (run, stream) in journal::streams(database.connection()).await? {
         by_run.entry(run).or_default().push(stream);
     }
+    let mut gone = Vec::new();
+    for (run, stream, head) in kept.iter().flat_map(|kept| kept.iter()) {
+        if !by_run
+            .get(run)
+            .is_some_and(|streams| streams.iter().any(|other| other == stream))
+        {
+            gone.push(Finding::cut(run, stream, 0, head.seq));
+        }
+    }
     for (run, mut streams) in by_run {
         // The run's own stream plans the partitions, so it is folded first.
         streams.sort_by_key(|stream| (stream != RUN_STREAM, stream.clone()));
         report.runs += 1;
-        let auditor = Auditor::new(database, &run, &mut report);
+        let auditor = Auditor::new(database, &run, kept, &mut report);
         auditor.run(&streams).await?;
     }
-    report
-        .findings
-        .extend(orphans(database.connection()).await?);
-    report
-        .findings
-        .extend(triggers(database.connection()).await?);
+    report.findings.extend(gone);
+    let around = surroundings::look(database.connection()).await?;
+    report.findings.extend(around);
     Ok(report)
 }
 
 struct Auditor<'a> {
     database: &'a Database,
     run: &'a str,
+    kept: Option<&'a Heads>,
     report: &'a mut Report,
     replay: Replay,
     ends: BTreeMap<String, End>,
@@ -96,16 +105,26 @@ struct End {
 }
 
 impl<'a> Auditor<'a> {
-    fn new(database: &'a Database, run: &'a str, report: &'a mut Report) -> Self {
+    fn new(
+        database: &'a Database,
+        run: &'a str,
+        kept: Option<&'a Heads>,
+        report: &'a mut Report,
+    ) -> Self {
         Self {
             database,
             run,
+            kept,
             report,
             replay: Replay::default(),
             ends: BTreeMap::new(),
             forward: BTreeMap::new(),
             is_known: true,
         }
+    }
+
+    fn kept(&self, stream: &str) -> Option<&'a Head> {
+        self.kept.and_then(|kept| kept.get(self.run, stream))
     }
 
     fn connection(&self) -> &'a Connection {
@@ -148,6 +167,10 @@ impl<'a> Auditor<'a> {
                 }
             }
             if (page.len() as u64) < PAGE {
+                if let Some(kept) = self.kept(stream).filter(|kept| kept.seq > end.head.seq) {
+                    let cut = Finding::cut(self.run, stream, end.head.seq, kept.seq);
+                    self.report.findings.push(cut);
+                }
                 self.ends.insert(stream.to_owned(), end);
                 return Ok(());
             }
@@ -171,6 +194,10 @@ impl<'a> Auditor<'a> {
         }
         if journal::hash(entry) != entry.hash {
             return Ok(Err("it does not match its hash: it was changed".into()));
+        }
+        let kept = self.kept(stream).filter(|kept| kept.seq == entry.seq);
+        if kept.is_some_and(|kept| kept.hash != entry.hash) {
+            return Ok(Err("it is not the event that the head names".into()));
         }
         if entry.version > FORMAT {
             self.is_known = false;
@@ -316,55 +343,6 @@ impl End {
     }
 }
 
-/// Provenance that no batch speaks of, the first of each stream: in one statement, so at one instant.
-async fn orphans(connection: &impl ConnectionTrait) -> Result<Vec<Finding>> {
-    let sql = "SELECT r.\"run\", r.\"stream\", min(r.\"seq\") AS \"seq\" FROM \"backstitch_journal_rows\" r \
-               LEFT JOIN \"backstitch_journal\" j ON j.\"run\" = r.\"run\" AND j.\"stream\" = r.\"stream\" \
-                   AND j.\"seq\" = r.\"seq\" AND j.\"kind\" = 'BatchCommitted' \
-               WHERE j.\"run\" IS NULL GROUP BY r.\"run\", r.\"stream\" ORDER BY r.\"run\", r.\"stream\"";
-    let doing = "looking for provenance without a batch";
-    let rows = backend::all(connection, sql, []).await.doing(doing)?;
-    let finding = |row: &sea_orm::QueryResult| {
-        Ok(Finding {
-            run: row.try_get("", "run")?,
-            stream: row.try_get("", "stream")?,
-            seq: Some(row.try_get("", "seq")?),
-            what: "rows stand as written by this batch, and there is no such batch".into(),
-        })
-    };
-    let findings: std::result::Result<_, sea_orm::DbErr> = rows.iter().map(finding).collect();
-    findings.doing(doing)
-}
-
-/// The triggers that keep the journal append-only stand, and on PostgreSQL fire always.
-async fn triggers(connection: &impl ConnectionTrait) -> Result<Vec<Finding>> {
-    let (sql, expected) = match Dialect::of(connection) {
-        Dialect::Postgres => (
-            "SELECT count(*) AS \"count\" FROM pg_trigger WHERE tgname = 'backstitch_append_only' \
-             AND tgenabled = 'A' AND tgrelid IN (to_regclass('backstitch_journal'), \
-             to_regclass('backstitch_journal_rows'))",
-            2,
-        ),
-        Dialect::Sqlite => (
-            "SELECT count(*) AS \"count\" FROM sqlite_master WHERE \"type\" = 'trigger' \
-             AND \"name\" LIKE 'backstitch_journal%' AND \"tbl_name\" LIKE 'backstitch_journal%'",
-            4,
-        ),
-    };
-    let doing = "looking for the journal's triggers";
-    let rows = backend::all(connection, sql, []).await.doing(doing)?;
-    let count: Result<i64, _> = rows.first().map_or(Ok(0), |row| row.try_get("", "count"));
-    if count.doing(doing)? == expected {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Finding {
-        run: String::new(),
-        stream: String::new(),
-        seq: None,
-        what: "a trigger that keeps the journal append-only is missing or switched off".into(),
-    }])
-}
-
 impl Report {
     /// The report as an error, where something is off.
     ///
@@ -375,6 +353,20 @@ impl Report {
             (None, None) => Ok(self),
             (None, Some(version)) => Err(journal::newer(version)),
             (Some(first), _) => Err(Error::Failed(format!("the journal is damaged: {first}"))),
+        }
+    }
+}
+
+impl Finding {
+    /// A stream ends before a head that was kept of it.
+    fn cut(run: &str, stream: &str, end: i64, kept: i64) -> Self {
+        Self {
+            run: run.to_owned(),
+            stream: stream.to_owned(),
+            seq: Some(end + 1),
+            what: format!(
+                "it is missing, and all up to event {kept}, where the stream ended when its head was taken"
+            ),
         }
     }
 }
