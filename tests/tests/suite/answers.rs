@@ -134,12 +134,7 @@ async fn a_database_that_is_read_only_for_a_while() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_takes_long_is_halved() -> Result<()> {
     let scenario = small().await?;
-    let at = scenario.profile.since().stored();
-    let many = format!(
-        "INSERT INTO \"UserFeedback\" SELECT 'many' || n, 'Copy', 't', 'human', 3, NULL, NULL, '{at}', 'u' \
-         FROM generate_series(1, 400) n"
-    );
-    scenario.database.execute(&many).await?;
+    add_feedback(&scenario, 400).await?;
     let expected = scenario.expected().await?;
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                 PERFORM pg_sleep(0.008); RETURN NEW; END $$; \
@@ -188,5 +183,37 @@ async fn what_is_told_to_others_is_on_disk() -> Result<()> {
         ensure!(commits == [&format!("{kind} on")], "{seen:#?}");
     }
     ensure!(seen.contains(&"BatchCommitted off".to_owned()), "{seen:#?}");
+    Ok(())
+}
+
+/// A batch is undone whole; where the statement that removes its rows takes too long, several do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
+async fn a_rollback_that_takes_long_is_cut_into_pieces() -> Result<()> {
+    let scenario = small().await?;
+    add_feedback(&scenario, 1_900).await?;
+    let before = scenario.state().await?;
+    let run = scenario.run_without_migrating()?;
+    run.args(["--partitions", "1"]).expect(0).await?;
+    // Longer than any statement may take, for all of them.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                PERFORM pg_sleep(0.02); RETURN OLD; END $$; \
+                CREATE TRIGGER slow BEFORE DELETE ON \"AgentFeedback\" FOR EACH ROW EXECUTE FUNCTION slow()";
+    scenario.database.execute(slow).await?;
+    let rollback = ["rollback", "--yes", "--reason", "a test"];
+    let ended = scenario.cli(&rollback)?.expect(0).await?;
+    ended.expect_named(&["57014", "trying again"])?;
+    scenario.expect_state(&before).await?;
+    scenario.verify_journal().await
+}
+
+/// Feedback within the window.
+async fn add_feedback(scenario: &Scenario, rows: u32) -> Result<()> {
+    let at = scenario.profile.since().stored();
+    let many = format!(
+        "INSERT INTO \"UserFeedback\" SELECT 'many' || n, 'Copy', 't', 'human', 3, NULL, NULL, '{at}', 'u' \
+         FROM generate_series(1, {rows}) n"
+    );
+    scenario.database.execute(&many).await?;
     Ok(())
 }

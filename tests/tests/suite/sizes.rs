@@ -2,7 +2,7 @@
 //! journal. None of it takes more memory than a batch of it does.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tests::database::Backend;
@@ -146,6 +146,74 @@ async fn a_value_of_a_hundred_mebibytes(backend: Backend) -> Result<()> {
     ensure!(written == 99, "{written} rows were written");
     ensure!(peak < 90 * MIB, "the run took {peak} KiB");
     expect_sound(&scenario).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
+async fn a_million_events_on_sqlite() -> Result<()> {
+    a_million_events(Backend::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: tests/run --ignored"]
+async fn a_million_events_on_postgres() -> Result<()> {
+    a_million_events(Backend::Postgres).await
+}
+
+/// A worker that is killed with a million events in the journal goes on at once, and neither it nor whoever verifies the
+/// journal holds them in memory. Each bad row is an event.
+async fn a_million_events(backend: Backend) -> Result<()> {
+    const EVENTS: i64 = 1_000_000;
+    let scenario = empty(backend).await?;
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let rating = format!("CASE WHEN n <= {EVENTS} THEN 9 ELSE 3 END");
+    feedback(&scenario, 1_020_000, &rating, &now(backend)).await?;
+    let run = || {
+        let run = scenario.run_without_migrating()?;
+        let all = [
+            "--unit",
+            "agent_feedback",
+            "--partitions",
+            "1",
+            "--max-bad",
+            "100%",
+        ];
+        Ok::<_, anyhow::Error>(run.args(all))
+    };
+    let newest = async || -> Result<i64> {
+        let newest = "SELECT COALESCE(MAX(position), 0) FROM backstitch_journal";
+        scenario.database.value(newest).await
+    };
+    let mut killed = run()?.spawn()?;
+    while newest().await? < EVENTS && killed.is_alive()? {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    ensure!(killed.kill().await?.was_killed(), "it ended before");
+    let at = newest().await?;
+    let began = Instant::now();
+    let going_on = tokio::spawn(peak(run()?));
+    while newest().await? < at + 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let restarted = began.elapsed();
+    let worker = going_on.await??;
+    let verifying = peak(scenario.cli(&["journal", "verify"])?).await?;
+    let written = scenario.database.count("AgentFeedback").await?;
+    ensure!(written == 20_000, "{written} rows were written");
+    let figures = format!(
+        "{at} events, {backend:?}: first new batch after {restarted:.1?}, the worker took {worker} KiB, verifying {verifying}"
+    );
+    say(&figures);
+    ensure!(worker < 96 * MIB && verifying < 96 * MIB, "{figures}");
+    Ok(())
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a test's figures, shown with --nocapture"
+)]
+fn say(text: &str) {
+    println!("{text}");
 }
 
 /// Runs to a good end; gives the most memory that the process ever held, in KiB.

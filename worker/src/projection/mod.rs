@@ -8,7 +8,7 @@ use entity::backstitch_partition as table;
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use crate::chain::Head;
@@ -142,6 +142,12 @@ pub async fn insert(connection: &impl ConnectionTrait, rows: Vec<Row>) -> Result
     Ok(())
 }
 
+fn partition(run: &str, stream: &str) -> Select<table::Entity> {
+    table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+}
+
 /// Claims a partition until the transaction ends. None: another worker holds it, or it is not open any more.
 ///
 /// # Errors
@@ -151,9 +157,7 @@ pub async fn claim(
     run: &str,
     stream: &str,
 ) -> Result<Option<Row>> {
-    table::Entity::find()
-        .filter(table::Column::Run.eq(run))
-        .filter(table::Column::Stream.eq(stream))
+    partition(run, stream)
         .filter(table::Column::Status.eq(OPEN))
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .one(connection)
@@ -170,9 +174,7 @@ pub async fn lock(
     run: &str,
     stream: &str,
 ) -> Result<Option<Row>> {
-    table::Entity::find()
-        .filter(table::Column::Run.eq(run))
-        .filter(table::Column::Stream.eq(stream))
+    partition(run, stream)
         .lock_exclusive()
         .one(connection)
         .await
@@ -265,9 +267,7 @@ pub async fn find(
     run: &str,
     stream: &str,
 ) -> Result<Option<Row>> {
-    table::Entity::find()
-        .filter(table::Column::Run.eq(run))
-        .filter(table::Column::Stream.eq(stream))
+    partition(run, stream)
         .one(connection)
         .await
         .doing("reading a partition")

@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn entry(payload: &str) -> Entry {
+    pub(super) fn entry(payload: &str) -> Entry {
         Entry {
             position: 7,
             run: "0199f3a2-7c41-7d2e-8000-000000000000".into(),

@@ -112,25 +112,8 @@ fn ndjson(document: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::entry;
     use super::*;
-
-    fn entry(payload: &str) -> Entry {
-        Entry {
-            position: 7,
-            run: "0199f3a2-7c41-7d2e-8000-000000000000".into(),
-            stream: "run".into(),
-            seq: 1_000,
-            kind: "RunCompleted".into(),
-            version: 1,
-            unit: None,
-            key: None,
-            payload: payload.into(),
-            worker: "w-1".into(),
-            at: 1_762_214_400_000,
-            prev: "0".repeat(64),
-            hash: "f".repeat(64),
-        }
-    }
 
     #[test]
     fn json_embeds_the_payload_and_an_export_keeps_its_text() {
