@@ -50,6 +50,11 @@ need_cargo_and_servers() {
   fi
 }
 
+# Where cargo puts what it builds.
+target_folder() {
+  cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
 # Makes the folder $scratch below $1. Temporary files go into it, and it must be empty again in the end.
 # Others may pass through it, because the server does not run as root.
 make_scratch() {
