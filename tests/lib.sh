@@ -62,10 +62,11 @@ make_scratch() {
   chmod 711 "$scratch"
 }
 
-# Removes $scratch; fails where something was left in it.
+# Removes $scratch; fails where something was left in it. Whoever cleans up there has hundreds of thousands of files to
+# remove, and a slow disk takes minutes for them.
 remove_scratch() {
   local attempt
-  for attempt in $(seq 100); do
+  for attempt in $(seq 1500); do
     if rmdir "$scratch" 2>/dev/null; then
       return 0
     fi
