@@ -20,7 +20,7 @@ on_both!(
 );
 
 pub(crate) async fn odd_sources(backend: Backend) -> Result<()> {
-    for seed in seeds(10) {
+    for seed in seeds(14) {
         odd_source(backend, seed)
             .await
             .with_context(|| format!("BACKSTITCH_SEED={seed} repeats this"))?;
