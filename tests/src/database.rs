@@ -65,7 +65,7 @@ impl Database {
     }
 
     async fn create_on(server: Server) -> Result<Self> {
-        if server == Server::Unusual {
+        if server == Server::Managed {
             let database = Self::create_with_a_linguistic_order().await?;
             database.execute(UNUSUAL).await?;
             return Ok(database);
@@ -80,9 +80,9 @@ impl Database {
     /// Its address for a program that does a role's work: the role's own where the test is about roles.
     #[must_use]
     pub fn url_as(&self, role: Role) -> String {
-        let is_about_roles = Server::current() == Server::Roles;
+        let has_roles = Server::current() == Server::Managed;
         match self.backend {
-            Backend::Postgres if is_about_roles => role.url(&self.url),
+            Backend::Postgres if has_roles => role.url(&self.url),
             _ => self.url.clone(),
         }
     }

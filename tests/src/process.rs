@@ -39,19 +39,10 @@ pub fn cli(database: &Database) -> Result<Invocation> {
     program("cli", &database.url_as(Role::Viewer))
 }
 
-/// Prepares either program in its build with crash points.
-pub fn with_crash_points(name: &str, database: &Database) -> Result<Invocation> {
-    prepare(name, binary(&format!("fault/{name}"))?, &database.url)
-}
-
 /// Prepares either program for an address, which it gets through the environment.
 pub fn program(name: &str, url: &str) -> Result<Invocation> {
-    prepare(name, binary(name)?, url)
-}
-
-fn prepare(name: &str, path: PathBuf, url: &str) -> Result<Invocation> {
     let folder = scratch::folder("cwd")?;
-    let mut command = Command::new(path);
+    let mut command = Command::new(binary(name)?);
     command
         .env("DATABASE_URL", url)
         // SQLite makes a temporary file and then unlinks it; a kill between the two leaves it behind.

@@ -33,11 +33,18 @@ impl Scenario {
         Self::load_into(Database::create(profile.backend).await?, profile).await
     }
 
+    /// The same with the destinations' schema, which nothing has been written to.
+    pub async fn load_with_schema(profile: &Profile) -> Result<Self> {
+        let scenario = Self::load(profile).await?;
+        scenario.cli(&["schema", "up"])?.expect(0).await?;
+        Ok(scenario)
+    }
+
     /// Fills a database that is there already.
     pub async fn load_into(database: Database, profile: &Profile) -> Result<Self> {
         let source = generate::source(profile);
         source.load(&database).await?;
-        if Server::current() == Server::Roles {
+        if Server::current() == Server::Managed {
             roles::establish(&database).await?;
         }
         let logs = source.write_logs(&scratch::folder("logs")?)?;

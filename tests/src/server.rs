@@ -13,11 +13,10 @@ pub enum Server {
     Plain,
     /// Behind a pooler that hands every transaction another session.
     Pooled,
-    /// Every default that a database may have is unusual: text is ordered as people order words, transactions are
-    /// serializable, dates, numbers and bytes are shown in other forms.
-    Unusual,
-    /// The programs run as the roles of `cli schema roles`, each with the rights that it needs and no more.
-    Roles,
+    /// As somebody else administers it. The programs run as the roles of `cli schema roles`, each with the rights that it
+    /// needs and no more, and every default that a database may have is unusual: text is ordered as people order words,
+    /// transactions are serializable, dates, numbers and bytes are shown in other forms.
+    Managed,
 }
 
 tokio::task_local! {
@@ -41,7 +40,7 @@ impl Server {
     pub fn share(self, usual: usize) -> usize {
         match self {
             Self::Plain => usual,
-            Self::Pooled | Self::Unusual | Self::Roles => usual.div_ceil(7),
+            Self::Pooled | Self::Managed => usual.div_ceil(7),
         }
     }
 }

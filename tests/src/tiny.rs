@@ -38,9 +38,7 @@ impl Tiny {
             log_lines: 1,
             window_days: 90,
             bad: 0.0,
-            large: false,
-            without: Vec::new(),
-            ..Profile::odd(Backend::Postgres, 5)
+            ..Profile::small(Backend::Postgres, 5)
         };
         let loaded = Scenario::load(&profile).await?;
         loaded.cli(&["schema", "up"])?.expect(0).await?;

@@ -27,12 +27,12 @@ pub trait Unit: Send + Sync {
         &[]
     }
 
-    /// Cuts a section of the source into up to `parts` key ranges in ascending order, the last with an upper end, so
-    /// that a pass over a growing table ends. At least one range, even of an empty source.
+    /// Cuts a section of the source into key ranges in ascending order, as many as `parts` allows, the last with an upper
+    /// end, so that a pass over a growing table ends. At least one range, even of an empty source.
     ///
     /// # Errors
     /// The database's.
-    async fn split(&self, source: &Source, section: usize, parts: u32) -> Result<Vec<Range>>;
+    async fn split(&self, source: &Source, section: usize, parts: Parts) -> Result<Vec<Range>>;
 
     /// The next page of a range after the cursor, in key order, transformed: about `limit` source rows, and fewer where
     /// their values come to [`PAGE_BYTES`] before. The database alone compares keys. Reading twice at one cursor gives the same page while the source stands still.
@@ -74,6 +74,35 @@ pub struct Range {
     pub upper: Option<String>,
     /// Source rows expected in it; for progress only.
     pub estimate: i64,
+}
+
+/// How finely a section may be cut: a range that is worked on apart costs its own planning, events and looks, so that
+/// one which does not fill a batch is not worth them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Ranges at most.
+    pub most: u32,
+    /// Source rows in each at least.
+    pub rows: u32,
+}
+
+impl Parts {
+    /// Into how many ranges so many source rows are cut; at least 1.
+    #[must_use]
+    pub fn of(self, rows: i64) -> i64 {
+        let filled = rows / i64::from(self.rows.max(1));
+        filled.clamp(1, i64::from(self.most.max(1)))
+    }
+
+    /// The same for a table of which each row holds `rows` source rows, at least 1.
+    #[must_use]
+    pub fn holding(self, rows: i64) -> Self {
+        let held = u32::try_from(rows).unwrap_or(u32::MAX).max(1);
+        Self {
+            rows: self.rows.div_ceil(held),
+            ..self
+        }
+    }
 }
 
 /// A page of a range.
@@ -221,4 +250,24 @@ pub struct Check {
     /// SQL that answers with one number; `{now}` stands for the database's clock in milliseconds since 1970, and
     /// `{millis:column}` for a column's.
     pub sql: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Parts;
+
+    #[test]
+    fn a_source_is_cut_as_often_as_it_fills_batches() {
+        let parts = Parts {
+            most: 8,
+            rows: 2_000,
+        };
+        let cut = [0, 1, 1_999, 3_999, 4_000, 15_999, 16_000, i64::MAX];
+        assert_eq!(cut.map(|rows| parts.of(rows)), [1, 1, 1, 1, 2, 7, 8, 8]);
+        assert_eq!(parts.holding(100).of(500), 8);
+        assert_eq!(parts.holding(i64::MAX).of(3), 3);
+        assert_eq!(parts.holding(0).of(500), 1);
+        let none = Parts { most: 0, rows: 0 };
+        assert_eq!(none.of(9), 1);
+    }
 }

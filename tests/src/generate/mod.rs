@@ -96,6 +96,17 @@ impl Profile {
         }
     }
 
+    /// A smaller one with every table and no large text, for tests that are about something else than the source.
+    #[must_use]
+    pub fn small(backend: Backend, seed: u64) -> Self {
+        Self {
+            campaigns: 20,
+            large: false,
+            without: Vec::new(),
+            ..Self::odd(backend, seed)
+        }
+    }
+
     /// A source of a few thousand rows, few of them bad, for runs that are to be interrupted.
     #[must_use]
     pub fn busy(backend: Backend, seed: u64) -> Self {
@@ -108,10 +119,8 @@ impl Profile {
             feedback: 200,
             log_lines: 250,
             bad: 0.01,
-            large: false,
-            without: Vec::new(),
             window_days: 90,
-            ..Self::odd(backend, seed)
+            ..Self::small(backend, seed)
         }
     }
 

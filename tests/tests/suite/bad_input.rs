@@ -204,9 +204,7 @@ async fn optional_tables_that_are_not_there(backend: Backend) -> Result<()> {
 async fn load(backend: Backend) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 10,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(backend, 92)
+        ..Profile::small(backend, 92)
     };
     Scenario::load(&profile).await
 }

@@ -20,10 +20,8 @@ async fn load(backend: Backend, bad_every: u32) -> Result<Scenario> {
         bad: 0.0,
         feedback: 0,
         window_days: 90,
-        without: Vec::new(),
         log_lines: 0,
-        large: false,
-        ..Profile::odd(backend, 71)
+        ..Profile::small(backend, 71)
     };
     let scenario = Scenario::load(&profile).await?;
     let at = profile.since().stored();

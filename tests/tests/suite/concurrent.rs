@@ -16,8 +16,7 @@ pub(crate) async fn three_workers_at_once(backend: Backend) -> Result<()> {
     oracle.check(&reference.database).await?;
     let expected = reference.state().await?;
 
-    let shared = Scenario::load(&profile).await?;
-    shared.cli(&["schema", "up"])?.expect(0).await?;
+    let shared = Scenario::load_with_schema(&profile).await?;
     let start = |_| {
         shared
             .run()?
@@ -73,8 +72,7 @@ pub(crate) async fn two_that_migrate_at_once(backend: Backend) -> Result<()> {
 /// whatever the busy timeout: each that may write says so when it begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reads_first_and_writes_then() -> Result<()> {
-    let scenario = Scenario::load(&Profile::busy(Backend::Sqlite, 23)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(Backend::Sqlite, 23)).await?;
     let start = |_| scenario.run()?.args(["--batch-rows", "10"]).spawn();
     let workers = (0..3).map(start).collect::<Result<Vec<Running>>>()?;
     for worker in workers {

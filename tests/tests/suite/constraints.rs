@@ -10,22 +10,9 @@ use crate::values::{empty, expect_aside, expect_sound, insert};
 
 on_both!(another_unique_index, values_that_the_database_changes);
 
-async fn small(backend: Backend, seed: u64) -> Result<Scenario> {
-    let profile = Profile {
-        campaigns: 20,
-        large: false,
-        without: Vec::new(),
-        window_days: 90,
-        ..Profile::odd(backend, seed)
-    };
-    let scenario = Scenario::load(&profile).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
-    Ok(scenario)
-}
-
 /// A row that another index than the primary key's refuses is no row that is there already.
 async fn another_unique_index(backend: Backend) -> Result<()> {
-    let scenario = small(backend, 421).await?;
+    let scenario = Scenario::load_with_schema(&Profile::small(backend, 421)).await?;
     let expected = scenario.expected().await?;
     let database = &scenario.database;
     let index = "CREATE UNIQUE INDEX \"theirs\" ON \"AgentFeedback\" (\"feedbackType\")";
@@ -52,7 +39,7 @@ async fn another_unique_index(backend: Backend) -> Result<()> {
 /// A digest is of what the database returns, so that what triggers, defaults and generated columns made of a row is no
 /// edit.
 async fn values_that_the_database_changes(backend: Backend) -> Result<()> {
-    let scenario = small(backend, 422).await?;
+    let scenario = Scenario::load_with_schema(&Profile::small(backend, 422)).await?;
     let database = &scenario.database;
     let changes = match backend {
         Backend::Sqlite => [

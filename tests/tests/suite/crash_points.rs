@@ -10,7 +10,7 @@ use tests::application;
 use tests::database::Backend;
 use tests::dump::Dump;
 use tests::generate::Profile;
-use tests::process::{Invocation, with_crash_points};
+use tests::process::{self, Invocation};
 use tests::scenario::Scenario;
 use tests::{journal, scratch};
 
@@ -53,9 +53,7 @@ fn profile(backend: Backend) -> Profile {
         snapshots: 110,
         window_days: 2,
         bad: 0.02,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(backend, 401)
+        ..Profile::small(backend, 401)
     }
 }
 
@@ -128,8 +126,7 @@ async fn crashed_rollbacks(backend: Backend) -> Result<()> {
 
 /// A database that is migrated, with rows of the application beside ours, and its state without ours.
 async fn migrated(profile: &Profile) -> Result<(Scenario, Dump)> {
-    let scenario = Scenario::load(profile).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(profile).await?;
     application::write_rows(&scenario.database, "!app", profile.as_of).await?;
     let before = scenario.state().await?;
     scenario.run()?.args(SMALL).expect(0).await?;
@@ -137,12 +134,12 @@ async fn migrated(profile: &Profile) -> Result<(Scenario, Dump)> {
 }
 
 fn run(scenario: &Scenario) -> Result<Invocation> {
-    let worker = with_crash_points("worker", &scenario.database)?;
+    let worker = process::worker(&scenario.database)?;
     Ok(scenario.arguments(worker).args(SMALL).args(["--migrate"]))
 }
 
 fn rollback(scenario: &Scenario) -> Result<Invocation> {
-    Ok(with_crash_points("cli", &scenario.database)?.args(ROLLBACK))
+    Ok(process::cli(&scenario.database)?.args(ROLLBACK))
 }
 
 /// The names of all units, as the run pinned them.

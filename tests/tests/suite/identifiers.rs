@@ -13,14 +13,8 @@ on_both!(hostile_names, a_copy_of_the_database);
 const HOSTILE: &str = r#"x"; DROP TABLE "Campaign"; --'); $1 %s \"#;
 
 async fn hostile_names(backend: Backend) -> Result<()> {
-    let profile = Profile {
-        campaigns: 20,
-        without: Vec::new(),
-        large: false,
-        ..Profile::odd(backend, 406)
-    };
-    let scenario = Scenario::load(&profile).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let profile = Profile::small(backend, 406);
+    let scenario = Scenario::load_with_schema(&profile).await?;
     let database = &scenario.database;
     let name = format!("\"{}\"", HOSTILE.replace('"', "\"\""));
     let column = format!("ALTER TABLE \"AgentFeedback\" ADD COLUMN {name} TEXT DEFAULT 'theirs'");
@@ -62,8 +56,7 @@ async fn hostile_names(backend: Backend) -> Result<()> {
 
 /// A run that began in one database does not go on in a copy of it without being told so, and then it is journaled.
 async fn a_copy_of_the_database(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&Profile::busy(backend, 407)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 407)).await?;
     let expected = scenario.expected().await?;
     let run = scenario.run()?.args(["--unit", "campaign_prompt"]);
     run.expect(0).await?;

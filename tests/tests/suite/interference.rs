@@ -26,14 +26,10 @@ const UNIT: &str = "intelligence_event";
 async fn small(backend: Backend, seed: u64) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 60,
-        large: false,
         window_days: 7,
-        without: Vec::new(),
-        ..Profile::odd(backend, seed)
+        ..Profile::small(backend, seed)
     };
-    let scenario = Scenario::load(&profile).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
-    Ok(scenario)
+    Scenario::load_with_schema(&profile).await
 }
 
 /// What one of them removes is what its own `UndoStarted` names.
@@ -87,8 +83,7 @@ async fn a_rollback_of_one_unit_beside_a_worker(backend: Backend) -> Result<()> 
 
 /// Returns whether the rollback began while the worker was at work.
 async fn roll_back_beside_a_worker(backend: Backend, seed: u64) -> Result<bool> {
-    let scenario = Scenario::load(&Profile::busy(backend, seed)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, seed)).await?;
     let first = ["--unit", "campaign_prompt"];
     scenario.run()?.args(first).expect(0).await?;
     let run = scenario.run()?.args(["--batch-rows", "5"]);
@@ -166,7 +161,8 @@ async fn a_cursor_of_an_undo_that_was_moved(backend: Backend) -> Result<()> {
 async fn provenance_that_is_gone(backend: Backend) -> Result<()> {
     let scenario = small(backend, 541).await?;
     scenario.run()?.expect(0).await?;
-    let delete = "DELETE FROM backstitch_journal_rows WHERE table_name = 'KPIHistory' AND seq = 1";
+    let delete = "DELETE FROM backstitch_journal_rows WHERE table_name = 'KPIHistory' \
+                  AND seq = (SELECT MIN(seq) FROM backstitch_journal_rows WHERE table_name = 'KPIHistory')";
     unlocked(&scenario.database, &[delete]).await?;
     let validated = scenario.cli(&["validate"])?.expect(3).await?;
     validated.expect_named(&["provenance"])?;
@@ -257,11 +253,7 @@ async fn a_table_that_is_locked_for_a_while() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_without_the_log_files() -> Result<()> {
     for first in [0, 1] {
-        let profile = Profile {
-            large: false,
-            without: Vec::new(),
-            ..Profile::odd(Backend::Postgres, 581)
-        };
+        let profile = Profile::small(Backend::Postgres, 581);
         let scenario = Scenario::load(&profile).await?;
         let expected = scenario.expected().await?;
         scenario.cli(&["schema", "up"])?.expect(0).await?;

@@ -25,14 +25,23 @@ fn kills() -> usize {
 /// and replay, some in the midst of batches, few near the end.
 const RUN_PAUSES: [u32; 3] = [1, 4, 8];
 
-/// A rollback looks at all rows before it begins, so kills within its first half find nothing undone.
-const ROLLBACK_PAUSES: [u32; 3] = [8, 16, 20];
+/// The same for a rollback, which looks at all rows before it begins.
+const ROLLBACK_PAUSES: [u32; 3] = [4, 8, 16];
 
 /// A rollback off a terminal.
 const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "killed on purpose"];
 
 /// Small batches, so that a run has many instants at which it can be killed.
 const BATCH: [&str; 2] = ["--batch-rows", "60"];
+
+/// Smaller ones where a rollback is to be killed, which is quicker than a run.
+const BATCH_TO_UNDO: [&str; 2] = ["--batch-rows", "20"];
+
+/// Runs of one database that are taken back, one after the other.
+const ROLLBACKS: usize = 3;
+
+/// Databases that are migrated under kills and compared with the same undisturbed one.
+const VICTIMS: usize = 4;
 
 pub(crate) async fn killed_runs(backend: Backend) -> Result<()> {
     let mut struck = Struck::default();
@@ -57,7 +66,10 @@ async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<(
     let aside = journal::quarantined(&reference.database).await?;
 
     let mut random = Random::new(seed ^ 0x4B1D);
-    for _ in 0..2 {
+    for _ in 0..VICTIMS {
+        if struck.is_enough() {
+            break;
+        }
         let victim = Scenario::load(&profile).await?;
         loop {
             let ended = kill_or_finish(
@@ -88,44 +100,53 @@ async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<(
 
 pub(crate) async fn killed_rollbacks(backend: Backend) -> Result<()> {
     let mut struck = Struck::default();
+    let usual = undisturbed_rollback(backend).await?;
     for seed in seeds(60) {
         if struck.is_enough() {
             break;
         }
-        kill_rollbacks(backend, seed, &mut struck)
+        kill_rollbacks(backend, seed, usual, &mut struck)
             .await
             .with_context(|| format!("BACKSTITCH_SEED={seed}, {struck:?}"))?;
     }
     struck.check()
 }
 
-async fn kill_rollbacks(backend: Backend, seed: u64, struck: &mut Struck) -> Result<()> {
-    let profile = Profile::busy(backend, seed);
-    let usual = undisturbed_rollback(&profile).await?;
-    let victim = Scenario::load(&profile).await?;
-    victim.cli(&["schema", "up"])?.expect(0).await?;
+async fn kill_rollbacks(
+    backend: Backend,
+    seed: u64,
+    usual: Duration,
+    struck: &mut Struck,
+) -> Result<()> {
+    let victim = Scenario::load_with_schema(&Profile::busy(backend, seed)).await?;
     application::write_rows(&victim.database, "!app", victim.profile.as_of).await?;
     let before = victim.state().await?;
-    victim.run()?.args(BATCH).expect(0).await?;
-
     let mut random = Random::new(seed ^ 0x4B2D);
-    loop {
-        let rollback = victim.cli(&ROLLBACK)?;
-        let ended = kill_or_finish(rollback, usual, &ROLLBACK_PAUSES, &mut random, struck).await?;
-        if ended {
+    for _ in 0..ROLLBACKS {
+        if struck.is_enough() {
             break;
         }
-        struck.midway +=
-            usize::from(journal::events(&victim.database, "BatchUndone", None).await? > 0);
+        victim.run()?.args(BATCH_TO_UNDO).expect(0).await?;
+        let undone = journal::events(&victim.database, "BatchUndone", None).await?;
+        loop {
+            let rollback = victim.cli(&ROLLBACK)?;
+            let pauses = &ROLLBACK_PAUSES;
+            if kill_or_finish(rollback, usual, pauses, &mut random, struck).await? {
+                break;
+            }
+            let now = journal::events(&victim.database, "BatchUndone", None).await?;
+            struck.midway += usize::from(now > undone);
+        }
+        victim.expect_state(&before).await?;
+        victim.verify_journal().await?;
     }
-    victim.expect_state(&before).await?;
-    victim.verify_journal().await
+    Ok(())
 }
 
 /// How long a rollback takes that nobody kills.
-async fn undisturbed_rollback(profile: &Profile) -> Result<Duration> {
-    let reference = Scenario::load(profile).await?;
-    reference.run()?.args(BATCH).expect(0).await?;
+async fn undisturbed_rollback(backend: Backend) -> Result<Duration> {
+    let reference = Scenario::load(&Profile::busy(backend, 0)).await?;
+    reference.run()?.args(BATCH_TO_UNDO).expect(0).await?;
     let began = Instant::now();
     reference.cli(&ROLLBACK)?.expect(0).await?;
     Ok(began.elapsed())

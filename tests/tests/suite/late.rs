@@ -47,8 +47,7 @@ pub(crate) async fn rows_below_the_cursor(backend: Backend) -> Result<()> {
 
 /// Returns whether the rows were committed while the unit was at work.
 async fn insert_during_the_unit(backend: Backend, seed: u64) -> Result<bool> {
-    let scenario = Scenario::load(&Profile::busy(backend, 40 + seed)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 40 + seed)).await?;
     let mut running = scenario
         .run()?
         .args(["--batch-rows", "25", "--partitions", "1"])
@@ -83,8 +82,8 @@ async fn insert_during_the_unit(backend: Backend, seed: u64) -> Result<bool> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_older_than_the_run() -> Result<()> {
     for seed in 0..5 {
-        let scenario = Scenario::load(&Profile::busy(Backend::Postgres, 50 + seed)).await?;
-        scenario.cli(&["schema", "up"])?.expect(0).await?;
+        let scenario =
+            Scenario::load_with_schema(&Profile::busy(Backend::Postgres, 50 + seed)).await?;
         let insert = campaigns(&scenario, "-slow");
         // The transaction stays open in one statement batch until the latch opens.
         let holder = scenario.database.another().await?;
@@ -145,8 +144,7 @@ fn feedback(id: &str, at: &str) -> String {
 /// The source's last row gets a key that the cursor has passed: no page of the first pass holds it.
 async fn a_key_that_moves_behind_the_cursor(backend: Backend) -> Result<()> {
     let unit = Some("agent_feedback");
-    let scenario = Scenario::load(&Profile::busy(backend, 58)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 58)).await?;
     let database = &scenario.database;
     // Sorts behind all others.
     let last = feedback("\u{1FAE0}", &scenario.profile.since().stored());
@@ -175,8 +173,7 @@ async fn a_key_that_moves_behind_the_cursor(backend: Backend) -> Result<()> {
 /// A pass ends at the key that was the last when it was planned, and what is dated after the run's instant is the next
 /// run's: somebody who goes on inserting does not keep a run from its end.
 async fn inserts_without_end(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&Profile::busy(backend, 59)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 59)).await?;
     let expected = scenario.expected().await?;
     let later = Moment(scenario.profile.as_of.0 + 1_000).stored();
     let run = scenario.run()?.args(["--batch-rows", "25"]);

@@ -21,15 +21,6 @@ on_both!(
 
 const YES: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
 
-fn small(backend: Backend, seed: u64) -> Profile {
-    Profile {
-        campaigns: 20,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(backend, seed)
-    }
-}
-
 /// An invocation that must fail so, with these words.
 async fn fails(invocation: Invocation, code: i32, words: &[&str]) -> Result<()> {
     let outcome = invocation.expect(code).await?;
@@ -54,7 +45,7 @@ async fn who_only_looks_writes_to_no_file() -> Result<()> {
         ensure!(!folder.join("absent.db").exists(), "{command:?} made it");
     }
 
-    let scenario = Scenario::load(&small(Backend::Sqlite, 61)).await?;
+    let scenario = Scenario::load(&Profile::small(Backend::Sqlite, 61)).await?;
     scenario.run()?.expect(0).await?;
     let database = &scenario.database;
     let file = database.file.clone().expect("a file");
@@ -113,7 +104,7 @@ async fn addresses_that_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_role_that_may_not_read() -> Result<()> {
-    let scenario = Scenario::load(&small(Backend::Postgres, 62)).await?;
+    let scenario = Scenario::load(&Profile::small(Backend::Postgres, 62)).await?;
     scenario.run()?.expect(0).await?;
     let role = format!("onlooker_{}", std::process::id());
     let password = cluster::PASSWORD;
@@ -139,7 +130,7 @@ async fn files_are_looked_at_before_a_demonstration_is_made() -> Result<()> {
 
 #[tokio::test]
 async fn a_copied_database_is_rolled_back_on_somebodys_word_alone() -> Result<()> {
-    let scenario = Scenario::load(&small(Backend::Sqlite, 63)).await?;
+    let scenario = Scenario::load(&Profile::small(Backend::Sqlite, 63)).await?;
     scenario.run()?.expect(0).await?;
     let copy = scratch::folder("copy")?.join("copy.db");
     let vacuum = format!("VACUUM INTO '{}'", copy.display());
@@ -160,7 +151,7 @@ async fn a_copied_database_is_rolled_back_on_somebodys_word_alone() -> Result<()
 }
 
 async fn an_instant_in_the_future(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend, 64)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 64)).await?;
     let run = process::worker(&scenario.database)?;
     let run = run.args(["run", "--migrate", "--as-of", "2999-01-01"]);
     fails(run, 2, &["2999-01-01T00:00:00", "clock"]).await?;
@@ -172,8 +163,7 @@ async fn an_instant_in_the_future(backend: Backend) -> Result<()> {
 }
 
 async fn the_newest_run_that_holds_rows_is_taken_back(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend, 65)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::small(backend, 65)).await?;
     let before = scenario.state().await?;
     scenario.run()?.expect(0).await?;
     // The same again: there is nothing to write.
@@ -194,7 +184,7 @@ async fn the_newest_run_that_holds_rows_is_taken_back(backend: Backend) -> Resul
 }
 
 async fn the_journal_is_asked_in_plain_words(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend, 66)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 66)).await?;
     scenario.run()?.expect(0).await?;
     let show = |arguments: &[&str]| scenario.cli(&[&["journal", "show"][..], arguments].concat());
     let shown = show(&["--kind", "batchcommitted", "--since", "2020-01-01"])?;
@@ -221,7 +211,7 @@ async fn the_journal_is_asked_in_plain_words(backend: Backend) -> Result<()> {
 }
 
 async fn a_reader_that_hangs_up_ends_the_command(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend, 67)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 67)).await?;
     scenario.run()?.expect(0).await?;
     let follow = scenario.cli(&["journal", "show", "--follow"])?;
     let outcome = follow.read_one_line().await?.expect(0)?;
@@ -230,7 +220,7 @@ async fn a_reader_that_hangs_up_ends_the_command(backend: Backend) -> Result<()>
 }
 
 async fn a_log_file_that_is_named_twice(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend, 68)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 68)).await?;
     let folder = scratch::folder("twice")?;
     let (first, second) = (folder.join("a.ndjson"), folder.join("b.ndjson"));
     for log in [&first, &second] {
@@ -251,7 +241,7 @@ async fn a_log_file_that_is_named_twice(backend: Backend) -> Result<()> {
 }
 
 async fn the_schema_goes_down_on_the_advice_that_applies(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend, 69)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 69)).await?;
     scenario.run()?.expect(0).await?;
     let down = || scenario.cli(&["schema", "down", "--yes"]);
     let refused = down()?.expect(4).await?;

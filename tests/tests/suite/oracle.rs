@@ -188,12 +188,7 @@ pub(crate) async fn a_name_too_long_for_an_index(backend: Backend) -> Result<()>
 
 /// Prisma may have added the column before the worker comes.
 pub(crate) async fn a_column_that_is_there_already(backend: Backend) -> Result<()> {
-    let profile = Profile {
-        campaigns: 20,
-        without: Vec::new(),
-        large: false,
-        ..Profile::odd(backend, 4)
-    };
+    let profile = Profile::small(backend, 4);
     let scenario = Scenario::load(&profile).await?;
     scenario
         .database

@@ -18,17 +18,8 @@ on_both!(
     the_schema_goes_up_and_down,
 );
 
-fn small(backend: Backend) -> Profile {
-    Profile {
-        campaigns: 20,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(backend, 81)
-    }
-}
-
 pub(crate) async fn a_pending_schema(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 81)).await?;
     let before = scenario.state().await?;
     scenario
         .run_without_migrating()?
@@ -44,7 +35,7 @@ pub(crate) async fn a_pending_schema(backend: Backend) -> Result<()> {
 }
 
 pub(crate) async fn a_demonstration_on_somebodys_campaigns(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 81)).await?;
     let before = scenario.state().await?;
     let demo = process::worker(&scenario.database)?.args(["run", "--demo"]);
     demo.expect(4).await?.expect_named(&["Campaign"])?;
@@ -59,7 +50,7 @@ pub(crate) async fn a_demonstration_on_somebodys_campaigns(backend: Backend) -> 
 pub(crate) async fn taking_the_schema_down_while_it_holds_something(
     backend: Backend,
 ) -> Result<()> {
-    let scenario = Scenario::load(&small(backend)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 81)).await?;
     scenario.run()?.expect(0).await?;
     let before = scenario.state().await?;
     let events = scenario.database.count("backstitch_journal").await?;
@@ -140,7 +131,7 @@ pub(crate) async fn the_schema_goes_up_and_down(backend: Backend) -> Result<()> 
 
 /// The open run was started by a release whose units were others.
 async fn another_plan_than_the_open_runs(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 81)).await?;
     let part = ["--unit", "campaign_prompt"];
     scenario.run()?.args(part).expect(0).await?;
     let before = scenario.state().await?;
@@ -161,7 +152,7 @@ async fn another_plan_than_the_open_runs(backend: Backend) -> Result<()> {
 
 /// Named before anything more is written; put back as it was, the run goes on.
 async fn a_column_that_goes_while_a_run_is_open(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&small(backend)).await?;
+    let scenario = Scenario::load(&Profile::small(backend, 81)).await?;
     let part = ["--unit", "campaign_prompt"];
     scenario.run()?.args(part).expect(0).await?;
     let (before, expected) = (scenario.state().await?, scenario.expected().await?);

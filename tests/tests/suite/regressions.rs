@@ -26,10 +26,8 @@ async fn load(backend: Backend, seed: u64) -> Result<Scenario> {
 async fn load_into(database: Database, backend: Backend, seed: u64) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 40,
-        without: Vec::new(),
-        large: false,
         window_days: 90,
-        ..Profile::odd(backend, seed)
+        ..Profile::small(backend, seed)
     };
     let scenario = Scenario::load_into(database, &profile).await?;
     scenario.cli(&["schema", "up"])?.expect(0).await?;
@@ -149,8 +147,7 @@ pub(crate) async fn logs_that_are_gzip_by_their_content(backend: Backend) -> Res
 
 /// A worker that goes on while the journal is read does not make it look damaged.
 async fn a_verification_beside_a_worker(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&Profile::busy(backend, 306)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 306)).await?;
     let mut running = scenario.run()?.args(["--batch-rows", "5"]).spawn()?;
     let mut beside = 0;
     while running.is_alive()? {

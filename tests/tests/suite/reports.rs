@@ -24,9 +24,7 @@ const REPORTS: [&[&str]; 8] = [
 pub(crate) async fn reports_after_a_run(backend: Backend) -> Result<()> {
     let profile = Profile {
         campaigns: 40,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(backend, 111)
+        ..Profile::small(backend, 111)
     };
     let scenario = Scenario::load(&profile).await?;
     scenario.run()?.expect(0).await?;

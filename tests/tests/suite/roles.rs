@@ -14,12 +14,7 @@ const FORBIDDEN: &str = "42501";
 const JOURNALS: [&str; 2] = ["backstitch_journal", "backstitch_journal_rows"];
 
 async fn completed() -> Result<Scenario> {
-    let profile = Profile {
-        campaigns: 20,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(Backend::Postgres, 402)
-    };
+    let profile = Profile::small(Backend::Postgres, 402);
     let scenario = Scenario::load(&profile).await?;
     scenario.run()?.expect(0).await?;
     Ok(scenario)
@@ -27,7 +22,7 @@ async fn completed() -> Result<Scenario> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forbidden_acts_are_refused() -> Result<()> {
-    on(Server::Roles, async {
+    on(Server::Managed, async {
         let scenario = completed().await?;
         let before = scenario.state().await?;
         for role in [Role::Worker, Role::Undo, Role::Viewer] {
@@ -103,7 +98,7 @@ fn forbidden(role: Role) -> Vec<String> {
 /// A command in the wrong role ends with one clear error, and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_in_the_wrong_role() -> Result<()> {
-    on(Server::Roles, async {
+    on(Server::Managed, async {
         let scenario = completed().await?;
         let before = scenario.state().await?;
         let events = scenario.database.count("backstitch_journal").await?;
@@ -136,7 +131,7 @@ async fn commands_in_the_wrong_role() -> Result<()> {
 /// The SQL may be executed again, and takes back what somebody has granted meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_roles_can_be_made_again() -> Result<()> {
-    on(Server::Roles, async {
+    on(Server::Managed, async {
         let database = Database::create(Backend::Postgres).await?;
         database.create_source_schema(&[]).await?;
         tests::roles::establish(&database).await?;

@@ -22,13 +22,10 @@ const YES: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
 async fn load(backend: Backend, seed: u64) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 60,
-        without: Vec::new(),
-        large: false,
         window_days: 90,
-        ..Profile::odd(backend, seed)
+        ..Profile::small(backend, seed)
     };
-    let scenario = Scenario::load(&profile).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&profile).await?;
     Ok(scenario)
 }
 
@@ -225,8 +222,7 @@ pub(crate) async fn unconfirmed(backend: Backend) -> Result<()> {
 
 /// A run that was killed can be taken back too, and then it is not continued but begun anew.
 pub(crate) async fn an_unfinished_run(backend: Backend) -> Result<()> {
-    let scenario = Scenario::load(&Profile::busy(backend, 15)).await?;
-    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 15)).await?;
     let before = scenario.state().await?;
     let run = || Ok::<_, anyhow::Error>(scenario.run()?.args(["--batch-rows", "40"]));
     let running = run()?.spawn()?;

@@ -1,5 +1,5 @@
-//! The conformance suite on other servers than the plain one: behind a transaction pooler, with unusual defaults, and
-//! as roles with few rights. The tests are the same; they have fewer seeds to go through.
+//! The conformance suite on other servers than the plain one: behind a transaction pooler; and with unusual defaults, as
+//! roles with few rights. The tests are the same; they have fewer seeds to go through.
 
 use anyhow::{Result, ensure};
 use tests::database::{Backend, Database};
@@ -47,7 +47,6 @@ mod pooled {
         concurrent::two_that_migrate_at_once,
         kill::killed_rollbacks,
         kill::killed_runs,
-        oracle::a_name_too_long_for_an_index,
         oracle::an_empty_database,
         refusals::a_pending_schema,
         refusals::the_schema_goes_up_and_down,
@@ -59,15 +58,8 @@ mod pooled {
     );
 }
 
-mod unusual {
-    conformance!(Unusual:
-        oracle::a_name_too_long_for_an_index,
-        refusals::the_schema_goes_up_and_down,
-    );
-}
-
-mod roles {
-    conformance!(Roles:
+mod managed {
+    conformance!(Managed:
         kill::killed_runs,
         regressions::an_older_run_below_a_newer_one,
         rollback::one_unit_only,
@@ -97,8 +89,8 @@ async fn the_pooler_shares_its_sessions() -> Result<()> {
 
 /// And with unusual defaults only where they are.
 #[tokio::test]
-async fn the_unusual_server_is_unusual() -> Result<()> {
-    let database = on(Server::Unusual, Database::create(Backend::Postgres)).await?;
+async fn the_managed_server_is_unusual() -> Result<()> {
+    let database = on(Server::Managed, Database::create(Backend::Postgres)).await?;
     let session = database.another().await?;
     for (setting, value) in [
         ("default_transaction_isolation", "serializable"),

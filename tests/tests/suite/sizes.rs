@@ -190,9 +190,12 @@ async fn a_million_events(backend: Backend) -> Result<()> {
     }
     ensure!(killed.kill().await?.was_killed(), "it ended before");
     let at = newest().await?;
+    let batches = format!(
+        "SELECT COUNT(*) FROM backstitch_journal WHERE position > {at} AND kind = 'BatchCommitted'"
+    );
     let began = Instant::now();
     let going_on = tokio::spawn(peak(run()?));
-    while newest().await? < at + 2 {
+    while scenario.database.value::<i64>(&batches).await? == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let restarted = began.elapsed();

@@ -14,9 +14,7 @@ const PARTITION: &str = "backstitch_partition";
 pub(crate) async fn completed(backend: Backend) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 40,
-        large: false,
-        without: Vec::new(),
-        ..Profile::odd(backend, 101)
+        ..Profile::small(backend, 101)
     };
     let scenario = Scenario::load(&profile).await?;
     scenario

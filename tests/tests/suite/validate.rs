@@ -89,10 +89,8 @@ async fn check(backend: Backend, trouble: &Trouble) -> Result<()> {
     let profile = Profile {
         campaigns: 30,
         deals: 10,
-        large: false,
-        without: Vec::new(),
         window_days: 7,
-        ..Profile::odd(backend, 121)
+        ..Profile::small(backend, 121)
     };
     let scenario = Scenario::load(&profile).await?;
     scenario.run()?.expect(0).await?;

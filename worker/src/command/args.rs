@@ -74,7 +74,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub(crate) batch_rows: u32,
 
-    /// Partitions that each unit's source is cut into.
+    /// Partitions that each unit's source is cut into at most; each holds at least a batch.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) partitions: u32,
 

@@ -38,7 +38,7 @@ pub type Plan = Arc<Vec<Box<dyn Unit>>>;
 pub struct Options {
     /// Partitions worked on at once by this process.
     pub workers: usize,
-    /// Partitions that a section is cut into.
+    /// Partitions that a section is cut into at most.
     pub partitions: u32,
     /// Source rows a batch.
     pub batch_rows: u32,

@@ -21,7 +21,7 @@ use crate::{runs, write};
 const LONG: Duration = Duration::from_secs(1);
 
 /// How many times as many rows a catch-up pass reads at a time.
-const CATCH_UP_PAGES: u32 = 3;
+pub(super) const CATCH_UP_PAGES: u32 = 3;
 
 /// Why a batch is halved.
 const TIMEOUT: &str = "a statement ran into its timeout, or waited too long for a lock";

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use super::Context;
+use super::partition::CATCH_UP_PAGES;
 use crate::core::event::{Event, PartitionPlanned, UnitCompleted};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
 use crate::projection::{self, Row};
 use crate::runs;
+use crate::unit::Parts;
 
 /// Passes over a unit's source that one process makes before it says that they do not end.
 const MAX_PASSES: i32 = 20;
@@ -97,16 +99,19 @@ fn check_passes(context: &Context, name: &str, pass: i32, found: i64) -> Result<
 /// Plans all partitions of a unit's next pass in one transaction; nothing where another worker did.
 async fn plan_pass(context: &Context, name: &str, pass: i32) -> Result<()> {
     let unit = context.unit(name)?;
-    let source = if pass > 1 {
-        context.source.catching_up()
+    let (source, page) = if pass > 1 {
+        let page = context.options.batch_rows.saturating_mul(CATCH_UP_PAGES);
+        (context.source.catching_up(), page)
     } else {
-        context.source.clone()
+        (context.source.clone(), context.options.batch_rows)
+    };
+    let parts = Parts {
+        most: context.options.partitions,
+        rows: page,
     };
     let mut events = Vec::new();
     for section in 0..unit.definition().sections.len() {
-        let ranges = unit
-            .split(&source, section, context.options.partitions)
-            .await?;
+        let ranges = unit.split(&source, section, parts).await?;
         for (part, range) in ranges.into_iter().enumerate() {
             events.push(Event::PartitionPlanned(PartitionPlanned {
                 unit: name.to_owned(),

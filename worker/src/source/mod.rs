@@ -10,7 +10,7 @@ use sea_orm::{DbErr, QueryResult, Value};
 
 use crate::backend::{self, Database, Dialect, quote};
 use crate::error::{Doing, Result};
-use crate::unit::Range;
+use crate::unit::{Parts, Range};
 
 pub use self::key::{Key, key};
 pub use self::keyset::Keyset;
@@ -124,15 +124,15 @@ impl Source {
         count.doing(doing)
     }
 
-    /// Cuts a table by one of its text columns into up to `parts` ranges of about as many rows each.
+    /// Cuts a table by one of its text columns into ranges of about as many rows each.
     ///
     /// # Errors
     /// The database's.
-    pub async fn split(&self, table: &str, column: &str, parts: u32) -> Result<Vec<Range>> {
+    pub async fn split(&self, table: &str, column: &str, parts: Parts) -> Result<Vec<Range>> {
         let doing = format!("cutting {table} into partitions");
         let count = self.count(table).await?;
         let (table, column) = (quote(table), quote(column));
-        let parts = i64::from(parts).clamp(1, count.max(1));
+        let parts = parts.of(count);
         let mut ends: Vec<String> = Vec::new();
         for part in 1..=parts {
             let offset = (count * part / parts - 1).max(0);

@@ -9,7 +9,7 @@ use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::identity;
 use crate::source::{self, BYTES, Key, Keyset, Source, Texts, ranges};
-use crate::unit::{Cell, Item, Page, Range, Row, SourceTable, Unit};
+use crate::unit::{Cell, Item, Page, Parts, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "agent_feedback";
 
@@ -68,7 +68,7 @@ impl Unit for AgentFeedback {
         vec![table("UserFeedback", true, &columns)]
     }
 
-    async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
+    async fn split(&self, source: &Source, _section: usize, parts: Parts) -> Result<Vec<Range>> {
         if !source.has("UserFeedback") {
             return Ok(ranges(Vec::new(), 0));
         }

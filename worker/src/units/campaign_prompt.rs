@@ -8,7 +8,7 @@ use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::source::{self, BYTES, Keyset, Source};
-use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Range, Row, SourceTable, Unit};
+use crate::unit::{Cell, Item, MAX_VALUE_BYTES, Page, Parts, Range, Row, SourceTable, Unit};
 
 /// A character may take six bytes in JSON (`\u0041`), so only a text over this is certainly too large.
 const MAX_JSON_BYTES: usize = 6 * MAX_VALUE_BYTES + 2;
@@ -48,7 +48,7 @@ impl Unit for CampaignPrompt {
         vec![table("Campaign", false, &["id", "metadata", "createdAt"])]
     }
 
-    async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
+    async fn split(&self, source: &Source, _section: usize, parts: Parts) -> Result<Vec<Range>> {
         source.split("Campaign", "id", parts).await
     }
 

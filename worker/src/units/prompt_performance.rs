@@ -9,7 +9,7 @@ use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::{Doing, Result};
 use crate::identity;
 use crate::source::{self, BYTES, Key, Keyset, Source, Texts};
-use crate::unit::{Cell, Check, Item, Page, Range, Row, SourceTable, Unit};
+use crate::unit::{Cell, Check, Item, Page, Parts, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "prompt_performance";
 const NO_PROMPT: &str = "Legacy campaign (no prompt recorded)";
@@ -68,7 +68,7 @@ impl Unit for PromptPerformance {
         ]
     }
 
-    async fn split(&self, source: &Source, _section: usize, parts: u32) -> Result<Vec<Range>> {
+    async fn split(&self, source: &Source, _section: usize, parts: Parts) -> Result<Vec<Range>> {
         let mut ranges = source.split("Campaign", "id", parts).await?;
         let share = i64::try_from(ranges.len()).unwrap_or(1);
         let jobs = source.count("PublishJob").await? / share;

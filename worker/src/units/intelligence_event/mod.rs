@@ -19,7 +19,7 @@ use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::Result;
 use crate::identity;
 use crate::source::{Keyset, Source, ranges};
-use crate::unit::{Cell, Page, Range, Row, SourceTable, Unit};
+use crate::unit::{Cell, Page, Parts, Range, Row, SourceTable, Unit};
 
 const NAME: &str = "intelligence_event";
 const OUTSIDE: &str = "campaign outside the window";
@@ -103,11 +103,12 @@ impl Unit for IntelligenceEvent {
         &self.logs
     }
 
-    async fn split(&self, source: &Source, section: usize, parts: u32) -> Result<Vec<Range>> {
+    async fn split(&self, source: &Source, section: usize, parts: Parts) -> Result<Vec<Range>> {
         match section {
             METADATA => {
-                let mut ranges = source.split("Campaign", "id", parts).await?;
                 let tasks = metadata::tasks_per_campaign(source).await?;
+                let parts = parts.holding(tasks);
+                let mut ranges = source.split("Campaign", "id", parts).await?;
                 for range in &mut ranges {
                     range.estimate *= tasks;
                 }

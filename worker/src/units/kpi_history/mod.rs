@@ -21,7 +21,7 @@ use crate::core::event::Cursor;
 use crate::core::plan::{ColumnType, Definition, Write};
 use crate::error::Result;
 use crate::source::{Source, ranges};
-use crate::unit::{Check, Page, Range, SourceTable, Unit};
+use crate::unit::{Check, Page, Parts, Range, SourceTable, Unit};
 
 const NAME: &str = "kpi_history";
 const METRICS: [&str; 4] = [
@@ -112,26 +112,24 @@ impl Unit for KpiHistory {
         ]
     }
 
-    async fn split(&self, source: &Source, section: usize, parts: u32) -> Result<Vec<Range>> {
+    async fn split(&self, source: &Source, section: usize, parts: Parts) -> Result<Vec<Range>> {
         if section == 1 {
             return match source.has("KpiSnapshot") {
                 true => source.split("KpiSnapshot", "id", parts).await,
                 false => Ok(ranges(Vec::new(), 0)),
             };
         }
-        let tenants = tenants::all(source).await?;
-        let share = tenants
-            .len()
-            .div_ceil(usize::try_from(parts).unwrap_or(1).max(1))
-            .max(1);
-        let ends: Vec<String> = tenants
-            .chunks(share)
-            .filter_map(|chunk| Some(chunk.last()?.cursor.clone()))
-            .collect();
         let mut rows = source.count("PublishJob").await?;
         if source.has("Deal") {
             rows += source.count("Deal").await?;
         }
+        let tenants = tenants::all(source).await?;
+        let parts = usize::try_from(parts.of(rows)).unwrap_or(1);
+        let share = tenants.len().div_ceil(parts).max(1);
+        let ends: Vec<String> = tenants
+            .chunks(share)
+            .filter_map(|chunk| Some(chunk.last()?.cursor.clone()))
+            .collect();
         Ok(ranges(ends, rows))
     }
 
