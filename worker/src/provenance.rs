@@ -1,7 +1,12 @@
 //! Provenance: which rows a batch wrote. Packed here, unpacked by undo and validation.
 
+use std::collections::BTreeMap;
+
 use entity::backstitch_journal_rows as rows;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 
 use crate::error::{Doing, Error, Result};
 
@@ -145,12 +150,39 @@ pub async fn load(
         .one(connection)
         .await
         .doing("reading a batch's provenance")?;
-    Ok(row.map(|row| Packed {
-        rows: row.rows,
-        keys: row.keys,
-        digests: row.digests,
-        before: row.before,
-    }))
+    Ok(row.map(Packed::from))
+}
+
+/// Loads the provenance of up to `limit` batches of a stream, that of `seq` and the next, by their seq.
+///
+/// # Errors
+/// The database's.
+pub async fn load_from(
+    connection: &impl ConnectionTrait,
+    (run, stream, seq): (&str, &str, i64),
+    limit: u64,
+) -> Result<BTreeMap<i64, Packed>> {
+    let found = rows::Entity::find()
+        .filter(rows::Column::Run.eq(run))
+        .filter(rows::Column::Stream.eq(stream))
+        .filter(rows::Column::Seq.gte(seq))
+        .order_by_asc(rows::Column::Seq)
+        .limit(limit)
+        .all(connection)
+        .await
+        .doing("reading the provenance of batches")?;
+    Ok(found.into_iter().map(|row| (row.seq, row.into())).collect())
+}
+
+impl From<rows::Model> for Packed {
+    fn from(row: rows::Model) -> Self {
+        Self {
+            rows: row.rows,
+            keys: row.keys,
+            digests: row.digests,
+            before: row.before,
+        }
+    }
 }
 
 #[cfg(test)]

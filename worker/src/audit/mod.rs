@@ -4,7 +4,7 @@
 
 mod surroundings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -15,10 +15,14 @@ use crate::core::replay::{RUN_STREAM, Replay};
 use crate::error::{Doing, Error, Result};
 use crate::heads::Heads;
 use crate::journal::{self, Entry};
+use crate::provenance::Packed;
 use crate::{projection, provenance, runs, standing};
 
 /// Events in a page.
 const PAGE: u64 = 1_000;
+
+/// Batches whose provenance is read at once: a batch's may take megabytes.
+const READ_AHEAD: u64 = 8;
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -57,22 +61,21 @@ pub struct Finding {
 /// The database's; what is off in the journal is no error but a finding.
 pub async fn audit(database: &Database, kept: Option<&Heads>) -> Result<Report> {
     let mut report = Report::default();
-    let mut by_run: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut by_run: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (run, stream) in journal::streams(database.connection()).await? {
-        by_run.entry(run).or_default().push(stream);
+        by_run.entry(run).or_default().insert(stream);
     }
     let mut gone = Vec::new();
     for (run, stream, head) in kept.iter().flat_map(|kept| kept.iter()) {
-        if !by_run
-            .get(run)
-            .is_some_and(|streams| streams.iter().any(|other| other == stream))
-        {
+        let streams = by_run.get(run);
+        if !streams.is_some_and(|streams| streams.contains(stream)) {
             gone.push(Finding::cut(run, stream, 0, head.seq));
         }
     }
-    for (run, mut streams) in by_run {
+    for (run, streams) in by_run {
         // The run's own stream plans the partitions, so it is folded first.
-        streams.sort_by_key(|stream| (stream != RUN_STREAM, stream.clone()));
+        let mut streams = Vec::from_iter(streams);
+        streams.sort_by_key(|stream| stream != RUN_STREAM);
         report.runs += 1;
         let auditor = Auditor::new(database, &run, kept, &mut report);
         auditor.run(&streams).await?;
@@ -92,6 +95,8 @@ struct Auditor<'a> {
     ends: BTreeMap<String, End>,
     /// The heads before anything was undone: what `UnitCompleted` ties in.
     forward: BTreeMap<String, String>,
+    /// The provenance of the stream's next batches, by seq.
+    ahead: BTreeMap<i64, Packed>,
     /// Whether this build knows every event so far; what follows one that it does not know cannot be folded.
     is_known: bool,
 }
@@ -119,6 +124,7 @@ impl<'a> Auditor<'a> {
             replay: Replay::default(),
             ends: BTreeMap::new(),
             forward: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             is_known: true,
         }
     }
@@ -151,6 +157,7 @@ impl<'a> Auditor<'a> {
 
     async fn stream(&mut self, stream: &str) -> Result<()> {
         let mut end = End::start();
+        self.ahead.clear();
         loop {
             let connection = self.connection();
             let page =
@@ -218,8 +225,12 @@ impl<'a> Auditor<'a> {
         }
         match event {
             Event::BatchCommitted(batch) if batch.provenance.is_some() => {
-                let place = (self.run, stream, entry.seq);
-                match provenance::load(self.connection(), place).await? {
+                if !self.ahead.contains_key(&entry.seq) {
+                    let place = (self.run, stream, entry.seq);
+                    self.ahead =
+                        provenance::load_from(self.connection(), place, READ_AHEAD).await?;
+                }
+                match self.ahead.remove(&entry.seq) {
                     None => Ok(Err("its provenance is missing".into())),
                     Some(packed) if !standing::is_of(&packed, &batch) => {
                         Ok(Err("its provenance was changed".into()))
