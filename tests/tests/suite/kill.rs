@@ -1,6 +1,6 @@
 //! Killed with SIGKILL at any instant and started again, a run and a rollback end as if nothing had happened.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::application;
@@ -17,76 +17,48 @@ use crate::seeds::seeds;
 on_both!(killed_runs, killed_rollbacks);
 
 /// How many kills must strike a living process, for each test and backend.
-fn kills() -> usize {
+fn enough() -> usize {
     Server::current().share(50)
 }
-
-/// The longest pauses before a kill, in sixteenths of what the command takes undisturbed. Some strike during start-up
-/// and replay, some in the midst of batches, few near the end.
-const RUN_PAUSES: [u32; 3] = [1, 4, 8];
-
-/// The same for a rollback, which looks at all rows before it begins.
-const ROLLBACK_PAUSES: [u32; 3] = [4, 8, 16];
 
 /// A rollback off a terminal.
 const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "killed on purpose"];
 
-/// Small batches, so that a run has many instants at which it can be killed.
+/// Small batches, so that there are many instants to be killed at.
 const BATCH: [&str; 2] = ["--batch-rows", "60"];
-
-/// Smaller ones where a rollback is to be killed, which is quicker than a run.
-const BATCH_TO_UNDO: [&str; 2] = ["--batch-rows", "20"];
-
-/// Runs of one database that are taken back, one after the other.
-const ROLLBACKS: usize = 3;
 
 /// Databases that are migrated under kills and compared with the same undisturbed one.
 const VICTIMS: usize = 4;
 
+/// Runs of one database that are taken back, one after the other.
+const ROLLBACKS: usize = 2;
+
 pub(crate) async fn killed_runs(backend: Backend) -> Result<()> {
-    let mut struck = Struck::default();
+    let mut killer = Killer::new("BatchCommitted");
     for seed in seeds(40) {
-        if struck.is_enough() {
+        if killer.is_done() {
             break;
         }
-        kill_runs(backend, seed, &mut struck)
+        kill_runs(backend, seed, &mut killer)
             .await
-            .with_context(|| format!("BACKSTITCH_SEED={seed}, {struck:?}"))?;
+            .with_context(|| format!("BACKSTITCH_SEED={seed}, {killer:?}"))?;
     }
-    struck.check()
+    killer.check()
 }
 
-async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<()> {
+async fn kill_runs(backend: Backend, seed: u64, killer: &mut Killer) -> Result<()> {
     let profile = Profile::busy(backend, seed);
     let reference = Scenario::load(&profile).await?;
-    let began = Instant::now();
     reference.run()?.args(BATCH).expect(0).await?;
-    let usual = began.elapsed();
     let expected = reference.state().await?;
     let aside = journal::quarantined(&reference.database).await?;
-
-    let mut random = Random::new(seed ^ 0x4B1D);
     for _ in 0..VICTIMS {
-        if struck.is_enough() {
+        if killer.is_done() {
             break;
         }
         let victim = Scenario::load(&profile).await?;
-        loop {
-            let ended = kill_or_finish(
-                victim.run()?.args(BATCH),
-                usual,
-                &RUN_PAUSES,
-                &mut random,
-                struck,
-            )
-            .await?;
-            let begun = journal::exists(&victim.database).await?
-                && journal::events(&victim.database, "BatchCommitted", None).await? > 0;
-            struck.midway += usize::from(!ended && begun);
-            if ended {
-                break;
-            }
-        }
+        let command = || Ok(victim.run()?.args(BATCH));
+        killer.kill_until_it_ends(&victim, command).await?;
         victim.expect_state(&expected).await?;
         ensure!(
             journal::quarantined(&victim.database).await? == aside,
@@ -99,104 +71,113 @@ async fn kill_runs(backend: Backend, seed: u64, struck: &mut Struck) -> Result<(
 }
 
 pub(crate) async fn killed_rollbacks(backend: Backend) -> Result<()> {
-    let mut struck = Struck::default();
-    let usual = undisturbed_rollback(backend).await?;
+    let mut killer = Killer::new("BatchUndone");
     for seed in seeds(60) {
-        if struck.is_enough() {
+        if killer.is_done() {
             break;
         }
-        kill_rollbacks(backend, seed, usual, &mut struck)
+        kill_rollbacks(backend, seed, &mut killer)
             .await
-            .with_context(|| format!("BACKSTITCH_SEED={seed}, {struck:?}"))?;
+            .with_context(|| format!("BACKSTITCH_SEED={seed}, {killer:?}"))?;
     }
-    struck.check()
+    killer.check()
 }
 
-async fn kill_rollbacks(
-    backend: Backend,
-    seed: u64,
-    usual: Duration,
-    struck: &mut Struck,
-) -> Result<()> {
+async fn kill_rollbacks(backend: Backend, seed: u64, killer: &mut Killer) -> Result<()> {
     let victim = Scenario::load_with_schema(&Profile::busy(backend, seed)).await?;
     application::write_rows(&victim.database, "!app", victim.profile.as_of).await?;
     let before = victim.state().await?;
-    let mut random = Random::new(seed ^ 0x4B2D);
     for _ in 0..ROLLBACKS {
-        if struck.is_enough() {
+        if killer.is_done() {
             break;
         }
-        victim.run()?.args(BATCH_TO_UNDO).expect(0).await?;
-        let undone = journal::events(&victim.database, "BatchUndone", None).await?;
-        loop {
-            let rollback = victim.cli(&ROLLBACK)?;
-            let pauses = &ROLLBACK_PAUSES;
-            if kill_or_finish(rollback, usual, pauses, &mut random, struck).await? {
-                break;
-            }
-            let now = journal::events(&victim.database, "BatchUndone", None).await?;
-            struck.midway += usize::from(now > undone);
-        }
+        victim.run()?.args(BATCH).expect(0).await?;
+        killer
+            .kill_until_it_ends(&victim, || victim.cli(&ROLLBACK))
+            .await?;
         victim.expect_state(&before).await?;
         victim.verify_journal().await?;
     }
     Ok(())
 }
 
-/// How long a rollback takes that nobody kills.
-async fn undisturbed_rollback(backend: Backend) -> Result<Duration> {
-    let reference = Scenario::load(&Profile::busy(backend, 0)).await?;
-    reference.run()?.args(BATCH_TO_UNDO).expect(0).await?;
-    let began = Instant::now();
-    reference.cli(&ROLLBACK)?.expect(0).await?;
-    Ok(began.elapsed())
-}
-
-/// Kills after a random while, or lets it end once enough kills have struck. Returns whether it has ended by itself.
-async fn kill_or_finish(
-    invocation: Invocation,
-    usual: Duration,
-    pauses: &[u32],
-    random: &mut Random,
-    struck: &mut Struck,
-) -> Result<bool> {
-    if struck.is_enough() {
-        invocation.expect(0).await?;
-        return Ok(true);
-    }
-    let most = usual * random.pick(pauses) / 16;
-    let pause = Duration::from_micros(random.bits() % u64::try_from(most.as_micros())?.max(1));
-    let running = invocation.spawn()?;
-    tokio::time::sleep(pause).await;
-    let outcome = running.kill().await?;
-    if outcome.was_killed() {
-        struck.kills += 1;
-        return Ok(false);
-    }
-    outcome.expect(0)?;
-    Ok(true)
-}
-
-#[derive(Debug, Default)]
-struct Struck {
+/// Kills a command after a random while.
+#[derive(Debug)]
+struct Killer {
+    random: Random,
+    /// The kind of event that tells that the command has got on with its work.
+    progress: &'static str,
+    /// The longest that it waits: much less after it came too late, a little more after it struck before anything was
+    /// done. So each command that comes to its end was killed several times.
+    patience: Duration,
     /// Kills that met a living process.
-    kills: usize,
-    /// Those after which the journal held batches and the work was not finished.
+    struck: usize,
+    /// Those after which the journal held more than before, and the work was not finished.
     midway: usize,
 }
 
-impl Struck {
+impl Killer {
+    fn new(progress: &'static str) -> Self {
+        Self {
+            random: Random::new(0x4B1D),
+            progress,
+            patience: Duration::from_millis(500),
+            struck: 0,
+            midway: 0,
+        }
+    }
+
+    /// Starts the command again and again, until one comes to its end; undisturbed once enough kills have struck.
+    async fn kill_until_it_ends(
+        &mut self,
+        victim: &Scenario,
+        command: impl Fn() -> Result<Invocation>,
+    ) -> Result<()> {
+        while !self.is_done() {
+            let before = self.done(victim).await?;
+            let longest = u64::try_from(self.patience.as_micros())?.max(1);
+            let pause = Duration::from_micros(self.random.bits() % longest);
+            let running = command()?.spawn()?;
+            tokio::time::sleep(pause).await;
+            let outcome = running.kill().await?;
+            if !outcome.was_killed() {
+                self.patience = self.patience * 3 / 5;
+                outcome.expect(0)?;
+                return Ok(());
+            }
+            self.struck += 1;
+            if self.done(victim).await? > before {
+                self.midway += 1;
+            } else {
+                self.patience = self.patience * 10 / 9;
+            }
+        }
+        command()?.expect(0).await?;
+        Ok(())
+    }
+
+    async fn done(&self, victim: &Scenario) -> Result<i64> {
+        if !journal::exists(&victim.database).await? {
+            return Ok(0);
+        }
+        journal::events(&victim.database, self.progress, None).await
+    }
+
+    fn has_enough(&self) -> bool {
+        self.struck >= enough() && self.midway * 3 >= enough()
+    }
+
     /// Enough of both kinds, or so many in vain that something is wrong.
-    fn is_enough(&self) -> bool {
-        (self.kills >= kills() && self.midway * 3 >= kills()) || self.kills >= 4 * kills()
+    fn is_done(&self) -> bool {
+        self.has_enough() || self.struck >= 4 * enough()
     }
 
     /// A kill that met nobody, or only ever met a process that was starting, proves nothing.
     fn check(&self) -> Result<()> {
         ensure!(
-            self.kills >= kills() && self.midway * 3 >= kills(),
+            self.has_enough(),
             "{} kills must strike, a third of them between batches: {self:?}",
-            kills()
+            enough()
         );
         Ok(())
     }
