@@ -135,22 +135,24 @@ pub async fn store(
     Ok(())
 }
 
-/// Loads a batch's provenance.
+/// Loads the provenance of a stream's newest batch below a seq, with the batch's seq.
 ///
 /// # Errors
 /// The database's.
-pub async fn load(
+pub async fn newest(
     connection: &impl ConnectionTrait,
-    (run, stream, seq): (&str, &str, i64),
-) -> Result<Option<Packed>> {
+    (run, stream): (&str, &str),
+    below: i64,
+) -> Result<Option<(i64, Packed)>> {
     let row = rows::Entity::find()
         .filter(rows::Column::Run.eq(run))
         .filter(rows::Column::Stream.eq(stream))
-        .filter(rows::Column::Seq.eq(seq))
+        .filter(rows::Column::Seq.lt(below))
+        .order_by_desc(rows::Column::Seq)
         .one(connection)
         .await
-        .doing("reading a batch's provenance")?;
-    Ok(row.map(Packed::from))
+        .doing("looking for the newest batch")?;
+    Ok(row.map(|row| (row.seq, row.into())))
 }
 
 /// Loads the provenance of up to `limit` batches of a stream, that of `seq` and the next, by their seq.

@@ -20,21 +20,15 @@ pub(crate) async fn newest_batch(
     stream: &str,
     below: Option<i64>,
 ) -> Result<Option<(i64, Vec<Written>)>> {
-    let sql = "SELECT max(\"seq\") AS \"seq\" FROM \"backstitch_journal_rows\" \
-               WHERE \"run\" = $1 AND \"stream\" = $2 AND \"seq\" < $3";
-    let values = [run.into(), stream.into(), below.unwrap_or(i64::MAX).into()];
-    let doing = "looking for the next batch to undo";
-    let rows = backend::all(connection, sql, values).await.doing(doing)?;
-    let seq = rows.first().map_or(Ok(None), |row| row.try_get("", "seq"));
-    let Some(seq) = seq.doing(doing)? else {
+    let below = below.unwrap_or(i64::MAX);
+    let Some((seq, packed)) = provenance::newest(connection, (run, stream), below).await? else {
         return Ok(None);
     };
-    let packed = provenance::load(connection, (run, stream, seq)).await?;
     let entry = journal::at(connection, run, stream, seq).await?;
     let entry = entry.filter(|entry| journal::hash(entry) == entry.hash);
     let event = entry.as_ref().map(journal::event).transpose()?;
-    match (packed, event) {
-        (Some(packed), Some(Event::BatchCommitted(batch))) if is_of(&packed, &batch) => {
+    match event {
+        Some(Event::BatchCommitted(batch)) if is_of(&packed, &batch) => {
             Ok(Some((seq, packed.unpack()?)))
         }
         _ => Err(Error::Damaged(format!(
