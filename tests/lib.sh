@@ -55,10 +55,16 @@ target_folder() {
   cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
 
-# Makes the folder $scratch below $1. Temporary files go into it, and it must be empty again in the end.
+# Makes the folder $scratch, with room for $1 gigabytes. Temporary files go into it, and it must be empty again in the end.
+# In memory where that has room twice over: only processes crash here, so what the system was told to keep, it keeps.
 # Others may pass through it, because the server does not run as root.
 make_scratch() {
-  scratch=$(mktemp -d "$1/backstitch-run.XXXXXX")
+  local folder=/tmp kilobytes=$((2 * $1 * 1000 * 1000))
+  if [ -w /dev/shm ] && [ "$(df --output=avail -k /dev/shm | tail -n 1)" -gt "$kilobytes" ] &&
+    [ "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" -gt "$kilobytes" ]; then
+    folder=/dev/shm
+  fi
+  scratch=$(mktemp -d "$folder/backstitch-run.XXXXXX")
   chmod 711 "$scratch"
 }
 

@@ -17,6 +17,8 @@ on_both!(
 async fn load(backend: Backend, bad_every: u32) -> Result<Scenario> {
     let profile = Profile {
         campaigns: 5,
+        deals: 5,
+        snapshots: 5,
         bad: 0.0,
         feedback: 0,
         window_days: 90,

@@ -83,7 +83,7 @@ async fn crashed_runs(backend: Backend) -> Result<()> {
     for _ in 0..MOST_DATABASES {
         let victim = Scenario::load(&profile).await?;
         while points.crash_next(|| run(&victim)).await? {
-            if points.struck % 8 == 0 && journal::exists(&victim.database).await? {
+            if points.struck.is_multiple_of(16) && journal::exists(&victim.database).await? {
                 victim.verify_journal().await?;
             }
         }
@@ -111,7 +111,7 @@ async fn crashed_rollbacks(backend: Backend) -> Result<()> {
     for _ in 0..MOST_DATABASES {
         let (victim, before) = migrated(&profile).await?;
         while points.crash_next(|| rollback(&victim)).await? {
-            if points.struck % 8 == 0 {
+            if points.struck.is_multiple_of(16) {
                 victim.verify_journal().await?;
             }
         }

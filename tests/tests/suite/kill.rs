@@ -121,7 +121,7 @@ impl Killer {
         Self {
             random: Random::new(0x4B1D),
             progress,
-            patience: Duration::from_millis(500),
+            patience: Duration::from_secs(1),
             struck: 0,
             midway: 0,
         }
@@ -149,7 +149,7 @@ impl Killer {
             if self.done(victim).await? > before {
                 self.midway += 1;
             } else {
-                self.patience = self.patience * 10 / 9;
+                self.patience = self.patience * 5 / 4;
             }
         }
         command()?.expect(0).await?;
@@ -169,7 +169,7 @@ impl Killer {
 
     /// Enough of both kinds, or so many in vain that something is wrong.
     fn is_done(&self) -> bool {
-        self.has_enough() || self.struck >= 4 * enough()
+        self.has_enough() || self.struck >= 8 * enough()
     }
 
     /// A kill that met nobody, or only ever met a process that was starting, proves nothing.
