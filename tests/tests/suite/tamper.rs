@@ -1,6 +1,7 @@
 //! The journal refuses to be changed, and finds it out where somebody with the power to has changed it all the same.
 
 use anyhow::{Context, Result, ensure};
+use sea_orm::{ConnectionTrait, Statement};
 use tests::database::{Backend, Database};
 use tests::generate::Profile;
 use tests::scenario::Scenario;
@@ -308,24 +309,28 @@ pub(crate) async fn unlocked(database: &Database, statements: &[&str]) -> Result
             }
         }
         Backend::Sqlite => {
-            let own = format!("type = 'trigger' AND tbl_name IN ('{JOURNAL}', '{ROWS}')");
-            let names = database
-                .texts(&format!("SELECT name FROM sqlite_master WHERE {own}"))
-                .await?;
-            let bodies = database
-                .texts(&format!("SELECT sql FROM sqlite_master WHERE {own}"))
-                .await?;
-            for name in names {
-                database
-                    .execute(&format!("DROP TRIGGER \"{name}\""))
+            // In one transaction, and so on one of the harness's connections, which sees what it does.
+            let held = database.hold("SELECT 1").await?;
+            let triggers = format!(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('{JOURNAL}', '{ROWS}')"
+            );
+            let triggers = Statement::from_string(held.get_database_backend(), triggers);
+            let triggers = held.query_all_raw(triggers).await?;
+            for trigger in &triggers {
+                let name: String = trigger.try_get_by_index(0)?;
+                held.execute_unprepared(&format!("DROP TRIGGER \"{name}\""))
                     .await?;
             }
             for sql in statements {
-                database.execute(sql).await?;
+                held.execute_unprepared(sql)
+                    .await
+                    .with_context(|| format!("run {sql}"))?;
             }
-            for body in bodies {
-                database.execute(&body).await?;
+            for trigger in &triggers {
+                let body: String = trigger.try_get_by_index(1)?;
+                held.execute_unprepared(&body).await?;
             }
+            held.commit().await?;
         }
     }
     Ok(())
