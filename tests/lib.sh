@@ -3,6 +3,9 @@
 
 caller=$1
 
+# What the tests' builds of the programs have and no release has: crash points.
+test_features=worker/fault,cli/fault
+
 have_postgresql() {
   local folder
   if command -v initdb >/dev/null && command -v pg_ctl >/dev/null; then

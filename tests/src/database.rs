@@ -65,7 +65,7 @@ impl Database {
     }
 
     async fn create_on(server: Server) -> Result<Self> {
-        if server == Server::Managed {
+        if matches!(server, Server::Unusual | Server::Managed) {
             let database = Self::create_with_a_linguistic_order().await?;
             database.execute(UNUSUAL).await?;
             return Ok(database);

@@ -74,13 +74,7 @@ impl Scenario {
 
     /// The same without the permission to apply a pending schema.
     pub fn run_without_migrating(&self) -> Result<Invocation> {
-        Ok(self.arguments(process::worker(&self.database)?))
-    }
-
-    /// What the worker, in whatever build, is told to migrate it.
-    #[must_use]
-    pub fn arguments(&self, worker: Invocation) -> Invocation {
-        let mut invocation = worker.args([
+        let mut invocation = process::worker(&self.database)?.args([
             "run",
             "--as-of",
             &self.profile.as_of.rfc3339(),
@@ -92,7 +86,7 @@ impl Scenario {
         for log in &self.logs {
             invocation = invocation.args(["--agent-logs".as_ref(), log.as_os_str()]);
         }
-        invocation
+        Ok(invocation)
     }
 
     /// A command of the cli on its database.

@@ -13,9 +13,11 @@ pub enum Server {
     Plain,
     /// Behind a pooler that hands every transaction another session.
     Pooled,
-    /// As somebody else administers it. The programs run as the roles of `cli schema roles`, each with the rights that it
-    /// needs and no more, and every default that a database may have is unusual: text is ordered as people order words,
-    /// transactions are serializable, dates, numbers and bytes are shown in other forms.
+    /// Every default that a database may have is unusual: text is ordered as people order words, transactions are
+    /// serializable, dates, numbers and bytes are shown in other forms.
+    Unusual,
+    /// As somebody else administers it: unusual as well, and the programs run as the roles of `cli schema roles`, each with
+    /// the rights that it needs and no more.
     Managed,
 }
 
@@ -40,7 +42,7 @@ impl Server {
     pub fn share(self, usual: usize) -> usize {
         match self {
             Self::Plain => usual,
-            Self::Pooled | Self::Managed => usual.div_ceil(7),
+            Self::Pooled | Self::Unusual | Self::Managed => usual.div_ceil(7),
         }
     }
 }

@@ -40,8 +40,7 @@ impl Tiny {
             bad: 0.0,
             ..Profile::small(Backend::Postgres, 5)
         };
-        let loaded = Scenario::load(&profile).await?;
-        loaded.cli(&["schema", "up"])?.expect(0).await?;
+        let loaded = Scenario::load_with_schema(&profile).await?;
         let mut tiny = Self {
             cluster,
             profile,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use entity::backstitch_journal_rows as rows;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, Select,
 };
 
 use crate::error::{Doing, Error, Result};
@@ -144,9 +144,7 @@ pub async fn newest(
     (run, stream): (&str, &str),
     below: i64,
 ) -> Result<Option<(i64, Packed)>> {
-    let row = rows::Entity::find()
-        .filter(rows::Column::Run.eq(run))
-        .filter(rows::Column::Stream.eq(stream))
+    let row = of_stream(run, stream)
         .filter(rows::Column::Seq.lt(below))
         .order_by_desc(rows::Column::Seq)
         .one(connection)
@@ -164,9 +162,7 @@ pub async fn load_from(
     (run, stream, seq): (&str, &str, i64),
     limit: u64,
 ) -> Result<BTreeMap<i64, Packed>> {
-    let found = rows::Entity::find()
-        .filter(rows::Column::Run.eq(run))
-        .filter(rows::Column::Stream.eq(stream))
+    let found = of_stream(run, stream)
         .filter(rows::Column::Seq.gte(seq))
         .order_by_asc(rows::Column::Seq)
         .limit(limit)
@@ -174,6 +170,12 @@ pub async fn load_from(
         .await
         .doing("reading the provenance of batches")?;
     Ok(found.into_iter().map(|row| (row.seq, row.into())).collect())
+}
+
+fn of_stream(run: &str, stream: &str) -> Select<rows::Entity> {
+    rows::Entity::find()
+        .filter(rows::Column::Run.eq(run))
+        .filter(rows::Column::Stream.eq(stream))
 }
 
 impl From<rows::Model> for Packed {

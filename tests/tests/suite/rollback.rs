@@ -25,8 +25,7 @@ async fn load(backend: Backend, seed: u64) -> Result<Scenario> {
         window_days: 90,
         ..Profile::small(backend, seed)
     };
-    let scenario = Scenario::load_with_schema(&profile).await?;
-    Ok(scenario)
+    Scenario::load_with_schema(&profile).await
 }
 
 pub(crate) async fn amid_the_applications_rows(backend: Backend) -> Result<()> {

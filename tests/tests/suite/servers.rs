@@ -47,6 +47,7 @@ mod pooled {
         concurrent::two_that_migrate_at_once,
         kill::killed_rollbacks,
         kill::killed_runs,
+        oracle::a_name_too_long_for_an_index,
         oracle::an_empty_database,
         refusals::a_pending_schema,
         refusals::the_schema_goes_up_and_down,
@@ -55,6 +56,14 @@ mod pooled {
         reports::reports_before_any_run,
         rollback::one_unit_only,
         validate::every_kind_of_trouble_is_found,
+    );
+}
+
+/// What makes its own schema, and so has no roles.
+mod unusual {
+    run_on!(Unusual:
+        oracle::a_name_too_long_for_an_index,
+        refusals::the_schema_goes_up_and_down,
     );
 }
 
