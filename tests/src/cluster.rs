@@ -65,22 +65,57 @@ impl Cluster {
         Self::start_with("md5")
     }
 
-    fn start_with(authentication: &str) -> Result<Self> {
-        let tools = find_tools()?;
+    /// Starts a replica of it, which streams its log under this name, and reports each second where it has come.
+    pub fn replica(&self, name: &str) -> Result<Self> {
+        let mut replica = Self::prepare()?;
+        let from = format!(
+            "postgres://{USER}@127.0.0.1:{}/?application_name={name}",
+            self.port
+        );
+        succeeded(
+            replica
+                .command("pg_basebackup")
+                .env("PGPASSWORD", PASSWORD)
+                .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+                .arg(format!("--dbname={from}"))
+                .arg(format!("--pgdata={}", replica.data().display()))
+                .output(),
+            "pg_basebackup",
+        )?;
+        replica.set("wal_receiver_status_interval = 1s\n")?;
+        replica.start_on_a_free_port()?;
+        Ok(replica)
+    }
+
+    /// A folder for a server.
+    fn prepare() -> Result<Self> {
         let owner = server_owner()?;
         let folder = scratch::folder("postgres")?;
-        let password = folder.join("password");
-        std::fs::write(&password, PASSWORD)?;
         if let Some((user, group)) = owner {
             chown(&folder, Some(user), Some(group))?;
-            chown(&password, Some(user), Some(group))?;
         }
-        let mut cluster = Self {
-            tools,
+        Ok(Self {
+            tools: find_tools()?,
             folder,
             port: 0,
             owner,
-        };
+        })
+    }
+
+    /// Adds to its settings.
+    fn set(&self, settings: &str) -> Result<()> {
+        let file = self.data().join("postgresql.conf");
+        let before = std::fs::read_to_string(&file)?;
+        Ok(std::fs::write(&file, format!("{before}{settings}"))?)
+    }
+
+    fn start_with(authentication: &str) -> Result<Self> {
+        let mut cluster = Self::prepare()?;
+        let password = cluster.folder.join("password");
+        std::fs::write(&password, PASSWORD)?;
+        if let Some((user, group)) = cluster.owner {
+            chown(&password, Some(user), Some(group))?;
+        }
         let data = cluster.data();
         succeeded(
             cluster
@@ -93,9 +128,7 @@ impl Cluster {
                 .output(),
             "initdb",
         )?;
-        let file = data.join("postgresql.conf");
-        let defaults = std::fs::read_to_string(&file)?;
-        std::fs::write(&file, format!("{defaults}{SETTINGS}"))?;
+        cluster.set(SETTINGS)?;
         cluster.start_on_a_free_port()?;
         Ok(cluster)
     }
@@ -126,9 +159,7 @@ impl Cluster {
                 chown(&file, Some(user), Some(group))?;
             }
         }
-        let settings = self.data().join("postgresql.conf");
-        let before = std::fs::read_to_string(&settings)?;
-        std::fs::write(&settings, format!("{before}ssl = on\n"))?;
+        self.set("ssl = on\n")?;
         self.crash()?;
         self.restart()
     }
@@ -221,7 +252,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder of `initdb` and `pg_ctl`: on the PATH, else the newest that Debian's packages have installed.
+/// The folder of the server's programs, by way of links: on the PATH, else the newest that Debian's packages have installed.
 fn find_tools() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -241,7 +272,10 @@ fn find_tools() -> Result<PathBuf> {
             .iter()
             .all(|tool| Path::new(folder).join(tool).is_file())
     };
-    folders.iter().find(complete).cloned().context(
+    let found = folders.iter().find(complete);
+    let program = found.and_then(|folder| folder.join("pg_ctl").canonicalize().ok());
+    let folder = program.and_then(|program| Some(program.parent()?.to_owned()));
+    folder.context(
         "no PostgreSQL server is installed: initdb and pg_ctl are neither on the PATH nor below \
          /usr/lib/postgresql; install the package postgresql (Debian and Ubuntu: apt-get install postgresql)",
     )

@@ -135,7 +135,7 @@ pub async fn store(
     Ok(())
 }
 
-/// Loads the provenance of a stream's newest batch below a seq, with the batch's seq.
+/// Loads the provenance of up to `limit` of a stream's newest batches below a seq, each with its seq, the newest first.
 ///
 /// # Errors
 /// The database's.
@@ -143,14 +143,16 @@ pub async fn newest(
     connection: &impl ConnectionTrait,
     (run, stream): (&str, &str),
     below: i64,
-) -> Result<Option<(i64, Packed)>> {
-    let row = of_stream(run, stream)
+    limit: u64,
+) -> Result<Vec<(i64, Packed)>> {
+    let found = of_stream(run, stream)
         .filter(rows::Column::Seq.lt(below))
         .order_by_desc(rows::Column::Seq)
-        .one(connection)
+        .limit(limit)
+        .all(connection)
         .await
-        .doing("looking for the newest batch")?;
-    Ok(row.map(|row| (row.seq, row.into())))
+        .doing("looking for the newest batches")?;
+    Ok(found.into_iter().map(|row| (row.seq, row.into())).collect())
 }
 
 /// Loads the provenance of up to `limit` batches of a stream, that of `seq` and the next, by their seq.

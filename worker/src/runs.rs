@@ -4,7 +4,7 @@
 use crate::backend::{self, Database, Durability, Transaction};
 use crate::chain::Head;
 use crate::core::event::{Event, RunStarted};
-use crate::core::replay::{RUN_STREAM, WORKER_STREAM};
+use crate::core::replay::RUN_STREAM;
 use crate::core::state::{Gate, PartitionState, RunState};
 use crate::error::{Doing, Error, Result};
 use crate::fault;
@@ -217,36 +217,8 @@ async fn append_with(
     }
 }
 
-/// Appends to a worker's own stream, which nobody else writes to.
-///
-/// # Errors
-/// The database's.
-pub async fn append_to_worker(
-    database: &Database,
-    run: &str,
-    worker: &str,
-    event: Event,
-) -> Result<()> {
-    let transaction = begin(database).await?;
-    let name = format!("{WORKER_STREAM}{worker}");
-    let head = journal::head(&transaction, run, &name).await?;
-    let at = journal::now(&transaction).await?;
-    let stream = Stream {
-        run,
-        stream: &name,
-        worker,
-    };
-    let events = [event];
-    let chained = journal::chain(stream, &head, at, &events)?;
-    journal::append(&transaction, chained).await?;
-    point(&events, "appended");
-    transaction.commit().await.doing("committing an event")?;
-    point(&events, "committed");
-    Ok(())
-}
-
 /// Passes a crash point of a run's or a worker's own stream.
-fn point(events: &[Event], step: &str) {
+pub(crate) fn point(events: &[Event], step: &str) {
     fault::point(|| {
         let first = events.first();
         let (kind, unit) = first.map_or(("nothing", None), |first| (first.kind(), first.unit()));

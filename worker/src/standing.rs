@@ -13,28 +13,63 @@ use crate::journal;
 use crate::provenance::{self, Packed, Written};
 use crate::write::{self, Lock};
 
+/// Batches that are looked at together where nothing is changed: most of the time goes into questions, not into rows.
+const TOGETHER: u64 = 8;
+
 /// A partition's newest batch with rows below a seq, and its rows, checked against the batch's event.
 pub(crate) async fn newest_batch(
     connection: &impl ConnectionTrait,
-    run: &str,
-    stream: &str,
+    place: (&str, &str),
     below: Option<i64>,
 ) -> Result<Option<(i64, Vec<Written>)>> {
+    newest(connection, place, below, 1).await
+}
+
+/// The rows of a few of a partition's newest batches below a seq, and the seq of the oldest of them.
+pub(crate) async fn newest_batches(
+    connection: &impl ConnectionTrait,
+    place: (&str, &str),
+    pin: &UnitPin,
+    below: Option<i64>,
+) -> Result<Option<(i64, Vec<Written>)>> {
+    let limit = match pin.destination.write {
+        Write::Insert => TOGETHER,
+        // These hold values, of any size.
+        Write::Update { .. } => 1,
+    };
+    newest(connection, place, below, limit).await
+}
+
+async fn newest(
+    connection: &impl ConnectionTrait,
+    (run, stream): (&str, &str),
+    below: Option<i64>,
+    limit: u64,
+) -> Result<Option<(i64, Vec<Written>)>> {
     let below = below.unwrap_or(i64::MAX);
-    let Some((seq, packed)) = provenance::newest(connection, (run, stream), below).await? else {
+    let packed = provenance::newest(connection, (run, stream), below, limit).await?;
+    let Some((oldest, _)) = packed.last() else {
         return Ok(None);
     };
-    let entry = journal::at(connection, run, stream, seq).await?;
-    let entry = entry.filter(|entry| journal::hash(entry) == entry.hash);
-    let event = entry.as_ref().map(journal::event).transpose()?;
-    match event {
-        Some(Event::BatchCommitted(batch)) if is_of(&packed, &batch) => {
-            Ok(Some((seq, packed.unpack()?)))
+    let oldest = *oldest;
+    let seqs = packed.iter().map(|(seq, _)| *seq);
+    let events = journal::among(connection, (run, stream), seqs).await?;
+    let mut written = Vec::new();
+    for (seq, packed) in packed {
+        let entry = events.iter().find(|entry| entry.seq == seq);
+        let entry = entry.filter(|entry| journal::hash(entry) == entry.hash);
+        match entry.map(journal::event).transpose()? {
+            Some(Event::BatchCommitted(batch)) if is_of(&packed, &batch) => {
+                written.extend(packed.unpack()?);
+            }
+            _ => {
+                return Err(Error::Damaged(format!(
+                    "the provenance of batch {seq} in {stream} of run {run} is not what the batch's event says"
+                )));
+            }
         }
-        _ => Err(Error::Damaged(format!(
-            "the provenance of batch {seq} in {stream} of run {run} is not what the batch's event says"
-        ))),
     }
+    Ok(Some((oldest, written)))
 }
 
 /// Whether packed rows are those of a batch.

@@ -227,8 +227,9 @@ async fn compare(
     let mut below = row.undone_to;
     loop {
         let transaction = database.begin_read().await.doing("reading provenance")?;
-        let batch = standing::newest_batch(&transaction, run, &row.stream, below).await?;
-        let Some((seq, written)) = batch else {
+        let place = (run, row.stream.as_str());
+        let batches = standing::newest_batches(&transaction, place, pin, below).await?;
+        let Some((oldest, written)) = batches else {
             transaction.rollback().await.doing("reading provenance")?;
             return Ok(found);
         };
@@ -252,7 +253,7 @@ async fn compare(
                 Some(_) => {}
             }
         }
-        below = Some(seq);
+        below = Some(oldest);
     }
 }
 

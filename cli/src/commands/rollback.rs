@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use worker::backend::Database;
 use worker::core::state::{RunState, RunStatus};
 use worker::error::Error;
+use worker::pace::{Limits, MaxLag, Pace};
 use worker::shutdown::Shutdown;
 use worker::undo::{self, Elsewhere, Ending, Order, UnitUndo};
 use worker::{journal, runs, status};
@@ -51,6 +52,14 @@ pub(crate) struct Args {
     /// Why, for the journal.
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = reason)]
     reason: Option<String>,
+
+    /// Hold while a replica is further behind than this: a duration, or off. PostgreSQL only.
+    #[arg(long, value_name = "DURATION", default_value_t)]
+    max_replica_lag: MaxLag,
+
+    /// A replica or subscriber that may be late, by its application_name; may be repeated.
+    #[arg(long = "ignore-replica", value_name = "NAME")]
+    ignored_replicas: Vec<String>,
 
     /// Roll back a run that began in another database: this one is a restored or copied one.
     #[arg(long)]
@@ -116,10 +125,14 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
         true => output::note(&render::rollback::plan(&plan)),
         false => output::result(&render::rollback::plan(&plan))?,
     }
+    let pace = Pace::new(Limits {
+        max_lag: args.max_replica_lag,
+        ignored: args.ignored_replicas,
+    });
     if !args.yes {
         confirm("Roll this back?")?;
     }
-    let Some(totals) = work(&database, &order, plan.rows() - done).await? else {
+    let Some(totals) = work(&database, &order, &pace, plan.rows() - done).await? else {
         return nothing(global, &database, Some(run)).await;
     };
     let kept = undo::kept(database.connection(), &run).await?;
@@ -128,11 +141,16 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
 }
 
 /// Undoes it; gives what was done to each unit, or none where somebody else was first.
-async fn work(database: &Database, order: &Order<'_>, left: i64) -> Result<Option<Vec<UnitUndo>>> {
+async fn work(
+    database: &Database,
+    order: &Order<'_>,
+    pace: &Pace,
+    left: i64,
+) -> Result<Option<Vec<UnitUndo>>> {
     let shutdown = Shutdown::default();
     let asked = signals::listen(shutdown.clone())?;
     let mut progress = Progress::start("rows looked at", left);
-    let ended = undo::undo(database, order, &shutdown, |removed, kept| {
+    let ended = undo::undo(database, order, pace, &shutdown, |removed, kept| {
         progress.advance(removed + kept);
     })
     .await;

@@ -79,6 +79,19 @@ fn words(event: &Event) -> String {
             number(i64::from(*to)),
             number(i64::from(*from))
         ),
+        Event::HoldStarted {
+            signal,
+            value,
+            limit,
+        } => format!("holds: {signal}: {value}, at most {limit}"),
+        Event::HoldEnded {
+            signal,
+            value,
+            millis,
+        } => format!(
+            "goes on after {}: {signal}: {value}",
+            humantime::format_duration(std::time::Duration::from_millis(*millis))
+        ),
         Event::WorkerStopped { reason } => reason.clone(),
     }
 }

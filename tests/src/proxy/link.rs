@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::frame::{Framer, Message, Side};
-use super::trip::Action;
+use super::trip::{Action, Transaction};
 use super::watch::{State, Watch};
 
 /// What can be done to a connection.
@@ -37,8 +37,8 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Seen {
     watch: Watch,
-    /// The number of the transaction that it is in.
-    transaction: Option<u64>,
+    /// The transaction that it is in.
+    transaction: Option<Transaction>,
     is_bare_byte_next: bool,
 }
 
@@ -89,8 +89,8 @@ impl Link {
         let mut has_ended = false;
         match side {
             Side::Client => {
-                if seen.watch.sent(message) {
-                    seen.transaction = Some(shared.next_transaction());
+                if let Some(begun) = seen.watch.sent(message) {
+                    seen.transaction = Some(shared.next_transaction(begun));
                 }
                 seen.is_bare_byte_next |= message.asks_for_encryption();
             }

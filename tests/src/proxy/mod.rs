@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 
 pub use self::frame::Side;
 use self::link::{Flow, Link};
-pub use self::trip::{Action, Reach, Struck, Trip, Within};
+pub use self::trip::{Action, Reach, Struck, Transaction, Trip, Within};
+use self::watch::Begun;
 pub use self::watch::{State, Step};
 
 /// A listener on a port of its own, before one server.
@@ -38,7 +39,8 @@ struct Shared {
     /// Everything that has passed, where it is wanted.
     record: Mutex<Option<Vec<Passed>>>,
     messages: AtomicU64,
-    transactions: AtomicU64,
+    batches: AtomicU64,
+    other_transactions: AtomicU64,
     delay_micros: AtomicU64,
 }
 
@@ -59,7 +61,7 @@ pub struct Passed {
     /// What its connection was at, once it had passed.
     pub state: State,
     /// The transaction that it belongs to.
-    pub transaction: Option<u64>,
+    pub transaction: Option<Transaction>,
 }
 
 /// The connections of a proxy at one instant.
@@ -193,8 +195,12 @@ impl Links {
 }
 
 impl Shared {
-    fn next_transaction(&self) -> u64 {
-        self.transactions.fetch_add(1, Ordering::Relaxed) + 1
+    fn next_transaction(&self, begun: Begun) -> Transaction {
+        let next = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed) + 1;
+        match begun {
+            Begun::Batch => Transaction::Batch(next(&self.batches)),
+            Begun::Other => Transaction::Other(next(&self.other_transactions)),
+        }
     }
 
     fn delay(&self) -> Duration {
@@ -207,7 +213,7 @@ impl Shared {
         side: Side,
         kind: u8,
         state: State,
-        transaction: Option<u64>,
+        transaction: Option<Transaction>,
     ) -> Option<Action> {
         self.messages.fetch_add(1, Ordering::Relaxed);
         if let Some(record) = lock(&self.record).as_mut() {

@@ -21,10 +21,20 @@ pub enum Within {
     Anything,
     /// Those that pass while their connection is at this step.
     Step(Step),
-    /// Those of the proxy's n-th transaction, counted from 1, from its BEGIN to the answer to its COMMIT.
-    Transaction(u64),
+    /// Those of a transaction, from its BEGIN to the answer to its COMMIT.
+    Transaction(Transaction),
     /// Those of a transaction that pass while it is at this step.
-    StepOf(u64, Step),
+    StepOf(Transaction, Step),
+}
+
+/// A transaction of the proxy's, counted from 1. Batches are counted by themselves: how many other transactions have begun
+/// before one depends on how soon the pages after it are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// A batch.
+    Batch(u64),
+    /// Any other.
+    Other(u64),
 }
 
 /// What is done once the last message was counted.
@@ -71,7 +81,12 @@ pub struct Struck {
 impl Trip {
     /// Whether a message is one of those that are counted.
     #[must_use]
-    pub(super) fn counts(&self, side: Side, state: State, transaction: Option<u64>) -> bool {
+    pub(super) fn counts(
+        &self,
+        side: Side,
+        state: State,
+        transaction: Option<Transaction>,
+    ) -> bool {
         let is_meant = match self.within {
             Within::Anything => true,
             Within::Step(step) => state.step == step,

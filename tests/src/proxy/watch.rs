@@ -87,6 +87,15 @@ impl State {
     }
 }
 
+/// What a transaction is for, as its first message tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// A batch: its commit does not wait for the disk.
+    Batch,
+    /// Anything else.
+    Other,
+}
+
 /// Follows one connection.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -103,8 +112,8 @@ impl Watch {
         self.state
     }
 
-    /// Takes note of a message of the client. Returns whether it begins a transaction.
-    pub(super) fn sent(&mut self, message: &Message) -> bool {
+    /// Takes note of a message of the client. Returns what it begins a transaction for, where it begins one.
+    pub(super) fn sent(&mut self, message: &Message) -> Option<Begun> {
         let mut texts = message.texts();
         let step = match message.kind {
             BARE | b'p' => Some(Step::Connecting),
@@ -131,9 +140,15 @@ impl Watch {
                 step: if outside { Step::Looking } else { step },
                 is_answered: false,
             };
-            return begins && message.kind == b'Q';
+            if begins && message.kind == b'Q' {
+                let is_batch = |sql: &str| sql.contains("'synchronous_commit', 'off'");
+                return Some(match message.texts().any(|sql| is_batch(&sql)) {
+                    true => Begun::Batch,
+                    false => Begun::Other,
+                });
+            }
         }
-        false
+        None
     }
 
     /// Takes note of a message of the server. Returns whether it ends a transaction.
@@ -188,7 +203,7 @@ fn purpose(sql: &str) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use super::{State, Step, Watch, purpose};
+    use super::{Begun, State, Step, Watch, purpose};
     use crate::proxy::frame::Message;
 
     fn message(kind: u8, body: &[u8]) -> Message {
@@ -235,7 +250,7 @@ mod tests {
         watch.sent(&message(b'P', b"s1\0SELECT 1\0\0\0"));
         assert_eq!(watch.state().to_string(), "a query sent");
 
-        assert!(watch.sent(&message(b'Q', b"BEGIN\0")));
+        assert_eq!(watch.sent(&message(b'Q', b"BEGIN\0")), Some(Begun::Other));
         assert!(!watch.answered(&message(b'Z', b"T")));
         assert_eq!(watch.state().to_string(), "BEGIN answered");
         watch.sent(&message(b'B', b"\0s1\0\0\0"));
@@ -251,5 +266,7 @@ mod tests {
         assert!(watch.answered(&message(b'Z', b"I")));
         assert_eq!(watch.state().step, Step::Committed);
         assert!(!watch.state().is_in_transaction());
+        let batch = b"BEGIN; SELECT set_config('synchronous_commit', 'off', true)\0";
+        assert_eq!(watch.sent(&message(b'Q', batch)), Some(Begun::Batch));
     }
 }

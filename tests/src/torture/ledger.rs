@@ -21,6 +21,8 @@ struct Counts {
     runs: u64,
     rollbacks: u64,
     edits: u64,
+    /// Times that the same command, undisturbed, did not end a job.
+    manual_steps: u64,
     comparisons: u64,
     rows: u64,
     difference: Difference,
@@ -76,6 +78,7 @@ impl Ledger {
         counts.runs += other.runs;
         counts.rollbacks += other.rollbacks;
         counts.edits += other.edits;
+        counts.manual_steps += other.manual_steps;
         counts.comparisons += other.comparisons;
         counts.rows += other.rows;
         counts.difference.add(&other.difference);
@@ -106,6 +109,10 @@ impl Ledger {
 
     pub(super) fn edit(&self) {
         self.counts().edits += 1;
+    }
+
+    pub(super) fn manual_step(&self) {
+        self.counts().manual_steps += 1;
     }
 
     pub(super) fn compared(&self, rows: usize, difference: &Difference) {
@@ -163,7 +170,7 @@ impl Display for Ledger {
             counts.comparisons, counts.rows
         )?;
         writeln!(out, "{}", counts.difference)?;
-        writeln!(out, "manual steps: 0")?;
+        writeln!(out, "manual steps: {}", counts.manual_steps)?;
         match (counts.seeds.iter().min(), counts.seeds.iter().max()) {
             (Some(first), Some(last)) => {
                 writeln!(out, "seeds: {} ({first} to {last})", counts.seeds.len())

@@ -15,6 +15,7 @@ use super::phase::{self, Course, Ending, Job, Phase, Settings};
 use super::reference::{self, Reference};
 use crate::database::Backend;
 use crate::generate::Profile;
+use crate::process::Invocation;
 use crate::provenance;
 use crate::random::Random;
 use crate::scenario::Scenario;
@@ -133,7 +134,8 @@ impl Trial<'_> {
         }
         // Liveness: once nothing disturbs it any more, one command ends it.
         if !reference::is_complete(database).await? {
-            phase::run(&self.scenario, self.settings)?.expect(0).await?;
+            self.ends(phase::run(&self.scenario, self.settings)?)
+                .await?;
         }
         self.ledger.finished(Finished::Run);
         let found = Standing::read(database).await?;
@@ -165,7 +167,7 @@ impl Trial<'_> {
             let edited = application::edits(database, &acknowledged).await?;
             self.check_between(base, &after, &edited).await?;
             // Liveness.
-            phase::rollback(&scenario, &run)?.expect(0).await?;
+            self.ends(phase::rollback(&scenario, &run)?).await?;
             self.ledger.finished(Finished::Rollback);
         }
         let edited = application::edits(database, &acknowledged).await?;
@@ -177,6 +179,15 @@ impl Trial<'_> {
         let entries = provenance::entries(database).await?;
         provenance::check(&entries, &BTreeSet::new())?;
         scenario.verify_journal().await
+    }
+
+    /// The same command again, and nothing disturbs it: where it does not end the job, somebody would have to step in.
+    async fn ends(&self, command: Invocation) -> Result<()> {
+        let outcome = command.run().await?;
+        if outcome.code() != Some(0) {
+            self.ledger.manual_step();
+        }
+        outcome.expect(0).map(drop)
     }
 
     /// Lets faults strike; gives the rows that the application has edited meanwhile.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::journal;
-use tests::proxy::{Action, Passed, Reach, Side, State, Step, Trip, Within};
+use tests::proxy::{Action, Passed, Reach, Side, State, Step, Transaction, Trip, Within};
 use tests::tiny::Tiny;
 use tokio::task::JoinSet;
 
@@ -32,7 +32,6 @@ const STATES: [&str; 11] = [
 /// doubled. How many messages a batch has depends on which of its statements the connection has prepared before, so it
 /// is cut after one more each time until a batch has no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: tests/run --ignored"]
 async fn at_every_message_of_a_batch() -> Result<()> {
     let tiny = Arc::new(Tiny::prepare().await?);
     let (batch, passed) = first_batch(&tiny).await?;
@@ -80,8 +79,8 @@ async fn at_every_message_of_a_batch() -> Result<()> {
     Ok(())
 }
 
-/// The number of the transaction that is the first batch, and its messages.
-async fn first_batch(tiny: &Tiny) -> Result<(u64, Vec<Passed>)> {
+/// The transaction that is the first batch, and its messages.
+async fn first_batch(tiny: &Tiny) -> Result<(Transaction, Vec<Passed>)> {
     let copy = tiny.copy().await?;
     let proxy = tiny.proxy().await?;
     proxy.record();
@@ -105,7 +104,7 @@ async fn first_batch(tiny: &Tiny) -> Result<(u64, Vec<Passed>)> {
 
 /// Cuts a connection once, and lets the worker, or its repetition, end. Gives what the connection was at; none where the
 /// batch has not so many messages.
-async fn cut(tiny: &Tiny, batch: u64, side: Side, after: u64) -> Result<Option<State>> {
+async fn cut(tiny: &Tiny, batch: Transaction, side: Side, after: u64) -> Result<Option<State>> {
     let copy = tiny.copy().await?;
     let proxy = tiny.proxy().await?;
     let trip = Trip {
@@ -129,7 +128,6 @@ async fn cut(tiny: &Tiny, batch: u64, side: Side, after: u64) -> Result<Option<S
 /// The worker dies before COMMIT is sent, or after it was sent and before it is answered: the next one finds the batch in
 /// the journal where it was committed, and does not write it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: tests/run --ignored"]
 async fn killed_around_commit() -> Result<()> {
     let tiny = Tiny::prepare().await?;
     let (batch, _) = first_batch(&tiny).await?;

@@ -38,6 +38,7 @@ mod operator;
 mod oracle;
 mod refusals;
 mod regressions;
+mod replica;
 mod reports;
 mod roles;
 mod rollback;

@@ -14,7 +14,6 @@ const SILENCE: Duration = Duration::from_secs(62);
 
 /// All at once, because all of them wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: tests/run --ignored"]
 async fn longer_than_the_servers_patience() -> Result<()> {
     let tiny = Tiny::prepare().await?;
     let (stopped, half_open, stalled, slow) = tokio::join!(

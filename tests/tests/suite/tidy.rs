@@ -75,7 +75,11 @@ const RULES: &[Rule] = &[
         never: &["crate::units", "units::phase5"],
     },
     Rule {
-        within: &["worker/src/shutdown.rs", "worker/src/retry.rs"],
+        within: &[
+            "worker/src/pace",
+            "worker/src/shutdown.rs",
+            "worker/src/retry.rs",
+        ],
         never: &["sea_orm"],
     },
     Rule {

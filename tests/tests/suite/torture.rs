@@ -5,7 +5,6 @@ use tests::database::Backend;
 use tests::torture::{self, Ledger, Options, Wanted};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: tests/run --ignored"]
 async fn on_sqlite() -> Result<()> {
     let kills = 40;
     torture(
@@ -19,7 +18,6 @@ async fn on_sqlite() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "takes minutes: tests/run --ignored"]
 async fn on_postgres() -> Result<()> {
     torture(
         Backend::Postgres,

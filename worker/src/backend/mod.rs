@@ -155,6 +155,17 @@ impl Database {
         }
     }
 
+    /// How far the server's replicas have come, but for those of these names. SQLite has none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn replication(&self, ignored: &[String]) -> Result<Replication, DbErr> {
+        match self.dialect() {
+            Dialect::Postgres => postgres::replication(&self.connection, ignored).await,
+            Dialect::Sqlite => Ok(Replication::default()),
+        }
+    }
+
     /// Foreign keys onto a table: rows behind them would be deleted or changed with a row of it, or forbid it.
     ///
     /// # Errors
@@ -187,6 +198,17 @@ impl Database {
         }
         Ok(references)
     }
+}
+
+/// The replicas of a server, as far as the role may see them. Positions are bytes from the log's beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// Where the log ends.
+    pub end: i64,
+    /// The replica that is furthest behind: its name, and up to where it has replayed the log.
+    pub slowest: Option<(String, i64)>,
+    /// How many the role may not see.
+    pub hidden: usize,
 }
 
 /// A foreign key onto a table.

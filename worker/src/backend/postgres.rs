@@ -4,7 +4,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{self, ConnectOptions as _};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
 
-use super::{Connection, Durability, PATIENCE, statement};
+use super::{Connection, Durability, PATIENCE, Replication, statement};
 use crate::error::{Error, Result};
 
 /// `query_canceled`: a statement ran into `statement_timeout`.
@@ -202,6 +202,36 @@ pub(super) async fn identity(connection: &Connection) -> Result<String, DbErr> {
         String::from("unknown")
     };
     Ok(format!("postgres cluster {cluster} database {oid}"))
+}
+
+/// Replicas that stream the log, and subscribers; not backups that are being taken. A role that may not see one sees that
+/// it is there. While the server is a replica itself, nothing is written to it.
+const REPLICATION: &str = r#"SELECT CAST(application_name AS TEXT) AS "name", state IS NULL AS "hidden",
+        CAST(pg_wal_lsn_diff(replay_lsn, '0/0') AS BIGINT) AS "replayed",
+        CASE WHEN pg_is_in_recovery() THEN 0
+            ELSE CAST(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') AS BIGINT) END AS "end"
+    FROM pg_stat_replication
+    WHERE state IS NULL OR (state IN ('streaming', 'catchup') AND replay_lsn IS NOT NULL AND application_name <> ALL($1))
+    ORDER BY "replayed" NULLS LAST"#;
+
+pub(super) async fn replication(
+    connection: &Connection,
+    ignored: &[String],
+) -> Result<Replication, DbErr> {
+    let ignored: Vec<_> = ignored.iter().map(String::as_str).collect();
+    let ignored = super::Dialect::Postgres.texts(&ignored);
+    let rows = super::all(connection, REPLICATION, [ignored]).await?;
+    let mut replication = Replication::default();
+    for row in &rows {
+        replication.end = row.try_get("", "end")?;
+        if row.try_get("", "hidden")? {
+            replication.hidden += 1;
+        } else if replication.slowest.is_none() {
+            let name = row.try_get("", "name")?;
+            replication.slowest = Some((name, row.try_get("", "replayed")?));
+        }
+    }
+    Ok(replication)
 }
 
 pub(super) fn millis(column: &str) -> String {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use worker::error::Error;
+use worker::pace::MaxLag;
 use worker::{credentials, time};
 
 /// The database where nobody named one.
@@ -81,6 +82,14 @@ pub(crate) struct RunArgs {
     /// The share of bad rows that a unit tolerates, never under 10 rows: 0.1% or 0.001 [default: 0.1%].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_bad: Option<f64>,
+
+    /// Hold while a replica is further behind than this: a duration, or off. PostgreSQL only.
+    #[arg(long, value_name = "DURATION", default_value_t)]
+    pub(crate) max_replica_lag: MaxLag,
+
+    /// A replica or subscriber that may be late, by its application_name; may be repeated.
+    #[arg(long = "ignore-replica", value_name = "NAME")]
+    pub(crate) ignored_replicas: Vec<String>,
 
     /// Go on with a run that began in another database: this one is a restored or copied one.
     #[arg(long)]

@@ -18,6 +18,7 @@ use worker::core::event::Input;
 use worker::demo::{self, DemoError};
 use worker::engine::{self, Ending, Opened, Options, Plan};
 use worker::error::{Error, exit};
+use worker::pace::Limits;
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
@@ -125,6 +126,10 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
         window_days: args.window_days,
         max_bad: args.max_bad,
         adopt_database: args.adopt_database,
+        limits: Limits {
+            max_lag: args.max_replica_lag,
+            ignored: args.ignored_replicas.clone(),
+        },
     }
 }
 

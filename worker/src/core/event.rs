@@ -9,10 +9,11 @@ use super::plan::{Destination, UnitPin};
 /// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.
 ///
 /// - 1: the first.
-pub const FORMAT: i32 = 1;
+/// - 2: `HoldStarted`, `HoldEnded`.
+pub const FORMAT: i32 = 2;
 
 /// The stored names of all events.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 18] = [
     "RunStarted",
     "DatabaseAdopted",
     "PartitionPlanned",
@@ -28,6 +29,8 @@ pub const KINDS: [&str; 16] = [
     "BatchUndone",
     "WorkerStarted",
     "BatchResized",
+    "HoldStarted",
+    "HoldEnded",
     "WorkerStopped",
 ];
 
@@ -128,6 +131,24 @@ pub enum Event {
         to: u32,
         /// Why.
         reason: String,
+    },
+    /// The process begins no batch for now. A worker's stream.
+    HoldStarted {
+        /// What it holds for.
+        signal: String,
+        /// What was measured, with its unit.
+        value: String,
+        /// What it may be at most.
+        limit: String,
+    },
+    /// The process goes on after a hold. A worker's stream.
+    HoldEnded {
+        /// What it held for.
+        signal: String,
+        /// What was measured last, with its unit.
+        value: String,
+        /// How long it held.
+        millis: u64,
     },
     /// A worker process ended in order; a start without a stop was a crash. A worker's stream.
     WorkerStopped {
@@ -293,6 +314,8 @@ impl Event {
             Self::BatchUndone(_) => "BatchUndone",
             Self::WorkerStarted { .. } => "WorkerStarted",
             Self::BatchResized { .. } => "BatchResized",
+            Self::HoldStarted { .. } => "HoldStarted",
+            Self::HoldEnded { .. } => "HoldEnded",
             Self::WorkerStopped { .. } => "WorkerStopped",
         }
     }
@@ -316,6 +339,8 @@ impl Event {
             | Self::UndoStarted { .. }
             | Self::UndoCompleted { .. }
             | Self::WorkerStarted { .. }
+            | Self::HoldStarted { .. }
+            | Self::HoldEnded { .. }
             | Self::WorkerStopped { .. } => None,
         }
     }

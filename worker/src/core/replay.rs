@@ -54,9 +54,11 @@ impl Replay {
 /// A worker's stream tells its decisions; they bind nobody else, so only their kind is checked.
 fn worker(stream: &str, event: &Event) -> Result<(), Illegal> {
     match event {
-        Event::WorkerStarted { .. } | Event::BatchResized { .. } | Event::WorkerStopped { .. } => {
-            Ok(())
-        }
+        Event::WorkerStarted { .. }
+        | Event::BatchResized { .. }
+        | Event::HoldStarted { .. }
+        | Event::HoldEnded { .. }
+        | Event::WorkerStopped { .. } => Ok(()),
         Event::RunStarted(_)
         | Event::DatabaseAdopted { .. }
         | Event::PartitionPlanned(_)

@@ -13,9 +13,8 @@ pub(crate) use self::partition::allowed;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use self::schedule::Schedule;
 
@@ -23,9 +22,11 @@ use crate::backend::Database;
 use crate::core::event::{Event, Input, RunStarted};
 use crate::core::plan::Definition;
 use crate::core::state::{RunState, RunStatus, UnitStatus};
+use crate::decisions::Decisions;
 use crate::error::{Error, Result};
-use crate::retry::Retry;
+use crate::pace::{Limits, Pace};
 use crate::shutdown::Shutdown;
+use crate::silence::panicked;
 use crate::source::Source;
 use crate::unit::Unit;
 use crate::{runs, schema};
@@ -52,14 +53,14 @@ pub struct Options {
     pub max_bad: Option<f64>,
     /// Whether a run that began in another database may go on in this one.
     pub adopt_database: bool,
+    /// What makes the work hold.
+    pub limits: Limits,
 }
 
 /// The window where nobody chose one.
 pub const DEFAULT_WINDOW_DAYS: u32 = 90;
 /// The error budget where nobody chose one.
 pub const DEFAULT_MAX_BAD: f64 = 0.001;
-/// How long the database may be silent: well beyond the limits that we set to its statements.
-const SILENCE: Duration = Duration::from_secs(180);
 /// Bad rows that are tolerated whatever the share.
 pub const MIN_BAD_ALLOWED: i64 = 10;
 
@@ -98,8 +99,8 @@ struct Context {
     schedule: Schedule,
     /// The pass at which this process met each unit.
     passes: Mutex<HashMap<String, i32>>,
-    /// All workers of the process append to one stream, so one after the other.
-    noting: tokio::sync::Mutex<()>,
+    decisions: Decisions,
+    pace: Pace,
 }
 
 /// The definitions of a plan's units.
@@ -150,7 +151,8 @@ pub async fn work(
         shutdown: shutdown.clone(),
         schedule: Schedule::new(worker),
         passes: Mutex::default(),
-        noting: tokio::sync::Mutex::default(),
+        decisions: Decisions::new(database, &opened.run, worker),
+        pace: Pace::new(options.limits.clone()),
     });
     let release = env!("CARGO_PKG_VERSION").to_owned();
     let started = Event::WorkerStarted {
@@ -158,7 +160,7 @@ pub async fn work(
         process: std::process::id(),
         workers: options.workers,
     };
-    note(&context, started).await?;
+    context.decisions.note(started, shutdown).await?;
     let ending = join(&context).await;
     let reason = match &ending {
         Ok(Ending::Completed) => "the run is complete".to_owned(),
@@ -168,46 +170,10 @@ pub async fn work(
     };
     // A courtesy to the reader of the journal: that it could not be stored changes nothing about how the work ended.
     let stopped = Event::WorkerStopped { reason };
-    if let Err(error) = note(&context, stopped).await {
+    if let Err(error) = context.decisions.note(stopped, shutdown).await {
         tracing::warn!("the end of this worker is not in the journal: {error}");
     }
     ending
-}
-
-/// Waits for a task of ours, but not for ever: a connection of which the other end is gone without a word never
-/// answers. The task is then left alone with its connection, which is so never used again.
-async fn answered<T>(task: JoinHandle<Result<T>>) -> Result<T> {
-    match tokio::time::timeout(SILENCE, task).await {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(panic)) => Err(panicked(&panic)),
-        Err(_) => Err(Error::Transient(format!(
-            "the database has not answered for {} s: the connection is given up",
-            SILENCE.as_secs()
-        ))),
-    }
-}
-
-/// A panic's message may quote a value, so it is not told.
-fn panicked(panic: &JoinError) -> Error {
-    let how = if panic.is_panic() {
-        "panicked"
-    } else {
-        "was ended"
-    };
-    Error::Panicked(format!("a task {how}"))
-}
-
-/// Appends to this worker's own stream.
-async fn note(context: &Context, event: Event) -> Result<()> {
-    let mut retry = Retry::default();
-    loop {
-        let (database, run, worker) = (&context.database, &context.run, &context.worker);
-        let _turn = context.noting.lock().await;
-        match runs::append_to_worker(database, run, worker, event.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => retry.pause(error, &context.shutdown).await?,
-        }
-    }
 }
 
 async fn join(context: &Arc<Context>) -> Result<Ending> {

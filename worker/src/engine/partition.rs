@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
+use super::Context;
 use super::batch::{self, Outcome, Refusals};
-use super::{Context, answered, note};
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
 use crate::error::{Error, Result};
 use crate::projection::{self, Row};
 use crate::retry::Retry;
+use crate::silence::answered;
 use crate::unit::{Item, Page, Range};
 use crate::{runs, write};
 
@@ -49,6 +50,30 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut took = Duration::ZERO;
     let mut ahead = read(context, row, cursor.clone(), limit);
     loop {
+        match context
+            .pace
+            .hold(&context.decisions, &context.shutdown)
+            .await
+        {
+            // What was read before a hold is old by now.
+            Ok(true) => {
+                finish(ahead).await;
+                if context.shutdown.is_requested() {
+                    return Ok(Left::Stopping);
+                }
+                ahead = read(context, row, cursor.clone(), limit);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                finish(ahead).await;
+                retry.pause(error, &context.shutdown).await?;
+                if context.shutdown.is_requested() {
+                    return Ok(Left::Stopping);
+                }
+                ahead = read(context, row, cursor.clone(), limit);
+                continue;
+            }
+        }
         let step = match joined(row, ahead).await {
             Ok(page) => {
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
@@ -223,7 +248,7 @@ async fn resize(context: &Context, unit: &str, (from, to): (u32, u32), reason: &
         to,
         reason: reason.into(),
     };
-    if let Err(error) = note(context, resized).await {
+    if let Err(error) = context.decisions.note(resized, &context.shutdown).await {
         tracing::warn!("a resize of the batch is not in the journal: {error}");
     }
     to

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Context;
 use super::partition::{self, Left};
 use super::planning::{self, Step};
 use super::schedule::{Held, Next};
-use super::{Context, answered};
 use crate::core::state::RunStatus;
 use crate::error::{Error, Result};
 use crate::retry::Retry;
 use crate::runs;
+use crate::silence::answered;
 
 /// How long to wait where every open partition is another worker's.
 const IDLE: Duration = Duration::from_millis(100);

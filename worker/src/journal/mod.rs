@@ -183,6 +183,24 @@ pub async fn stream_after(
         .doing("reading the journal")
 }
 
+/// The events of a stream at these places, as far as they are there.
+///
+/// # Errors
+/// The database's.
+pub async fn among(
+    connection: &impl ConnectionTrait,
+    (run, stream): (&str, &str),
+    seqs: impl IntoIterator<Item = i64>,
+) -> Result<Vec<Entry>> {
+    table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+        .filter(table::Column::Seq.is_in(seqs))
+        .all(connection)
+        .await
+        .doing("reading the journal")
+}
+
 /// The event that a stored entry holds.
 ///
 /// # Errors

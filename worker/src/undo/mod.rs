@@ -13,9 +13,11 @@ use crate::chain::Head;
 use crate::core::event::{BatchUndone, Event};
 use crate::core::plan::{UnitPin, Write};
 use crate::core::state::{Gate, RunState, RunStatus};
+use crate::decisions::Decisions;
 use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::journal::{self, Stream};
+use crate::pace::Pace;
 use crate::projection;
 use crate::retry::Retry;
 use crate::runs;
@@ -86,6 +88,7 @@ pub enum Elsewhere {
 pub async fn undo(
     database: &Database,
     order: &Order<'_>,
+    pace: &Pace,
     shutdown: &Shutdown,
     mut progress: impl FnMut(i64, i64),
 ) -> Result<Ending> {
@@ -101,6 +104,7 @@ pub async fn undo(
     if units.is_empty() {
         return Ok(Ending::Nothing);
     }
+    let decisions = Decisions::new(database, run, worker);
     for name in &units {
         let pin = pin(&state, name)?;
         let references = references(database, pin).await?;
@@ -109,6 +113,13 @@ pub async fn undo(
             let mut retry = Retry::default();
             let mut pieces = 1;
             loop {
+                if shutdown.is_requested() {
+                    return Ok(Ending::Interrupted);
+                }
+                if let Err(error) = pace.hold(&decisions, shutdown).await {
+                    retry.pause(error, shutdown).await?;
+                    continue;
+                }
                 if shutdown.is_requested() {
                     return Ok(Ending::Interrupted);
                 }
@@ -202,7 +213,7 @@ async fn undo_batch(
     let transaction = database.begin(Durability::Relaxed).await.doing(doing)?;
     let row = projection::lock(&transaction, run, stream).await?;
     let row = row.ok_or_else(|| Error::Damaged(format!("partition {stream} is missing")))?;
-    let batch = newest_batch(&transaction, run, stream, row.undone_to).await?;
+    let batch = newest_batch(&transaction, (run, stream), row.undone_to).await?;
     let Some((seq, written)) = batch else {
         transaction.rollback().await.doing(doing)?;
         return Ok(None);

@@ -7,7 +7,7 @@ use crate::backend::Database;
 use crate::core::event::{Event, Kept};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Doing, Error, Result};
-use crate::standing::{examine, newest_batch, references};
+use crate::standing::{examine, newest_batches, references};
 use crate::write::Lock;
 use crate::{journal, projection, runs};
 
@@ -136,8 +136,9 @@ pub async fn preview(
             let mut below = row.undone_to;
             loop {
                 let transaction = database.begin_read().await.doing("reading provenance")?;
-                let batch = newest_batch(&transaction, run, &row.stream, below).await?;
-                let Some((seq, written)) = batch else {
+                let place = (run, row.stream.as_str());
+                let batches = newest_batches(&transaction, place, pin, below).await?;
+                let Some((oldest, written)) = batches else {
                     transaction.rollback().await.doing("reading provenance")?;
                     break;
                 };
@@ -149,7 +150,7 @@ pub async fn preview(
                 let room = examples.saturating_sub(kept.len());
                 let some = found.kept.into_iter().take(room);
                 kept.extend(some.map(|row| (name.clone(), row)));
-                below = Some(seq);
+                below = Some(oldest);
             }
         }
         previews.push(preview);

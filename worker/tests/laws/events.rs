@@ -23,7 +23,7 @@ fn payloads() -> Vec<String> {
     let mut runner = TestRunner::deterministic();
     let mut kinds = BTreeSet::new();
     let mut payloads = Vec::new();
-    while kinds.len() < 16 {
+    while kinds.len() < 18 {
         let history = histories()
             .new_tree(&mut runner)
             .expect("a history")
@@ -53,6 +53,8 @@ const KINDS: &[&str] = &[
     "BatchUndone",
     "WorkerStarted",
     "BatchResized",
+    "HoldStarted",
+    "HoldEnded",
     "WorkerStopped",
     "Unheard",
 ];

@@ -50,7 +50,13 @@ const ONCE: &[&str] = &[
     "BatchCommitted",
     "BatchUndone",
 ];
-const WORKERS: &[&str] = &["WorkerStarted", "BatchResized", "WorkerStopped"];
+const WORKERS: &[&str] = &[
+    "WorkerStarted",
+    "BatchResized",
+    "HoldStarted",
+    "HoldEnded",
+    "WorkerStopped",
+];
 const PARTITIONS: &[&str] = &["RowQuarantined", "BatchCommitted", "BatchUndone"];
 
 /// What is wrong with a batch that is otherwise the next.

@@ -100,6 +100,8 @@ impl PartitionState {
             | Event::UndoCompleted { .. }
             | Event::WorkerStarted { .. }
             | Event::BatchResized { .. }
+            | Event::HoldStarted { .. }
+            | Event::HoldEnded { .. }
             | Event::WorkerStopped { .. } => {
                 Err(self.illegal(event, "it belongs to another stream"))
             }

@@ -250,6 +250,8 @@ impl RunState {
             | Event::BatchUndone(_)
             | Event::WorkerStarted { .. }
             | Event::BatchResized { .. }
+            | Event::HoldStarted { .. }
+            | Event::HoldEnded { .. }
             | Event::WorkerStopped { .. } => {
                 Err(self.illegal(event, "it belongs to another stream"))
             }

@@ -140,7 +140,7 @@ impl<'a> Driver<'a> {
                 self.say(RUN, Event::BudgetChanged { from, to });
             }
             Move::Worker => {
-                let event = match self.draw(3) {
+                let event = match self.draw(5) {
                     0 => Event::WorkerStarted {
                         release: "0".into(),
                         process: 1,
@@ -151,6 +151,16 @@ impl<'a> Driver<'a> {
                         from: 2,
                         to: 1,
                         reason: String::new(),
+                    },
+                    2 => Event::HoldStarted {
+                        signal: "s".into(),
+                        value: "2s".into(),
+                        limit: "1s".into(),
+                    },
+                    3 => Event::HoldEnded {
+                        signal: "s".into(),
+                        value: "0s".into(),
+                        millis: 1,
                     },
                     _ => Event::WorkerStopped {
                         reason: String::new(),
