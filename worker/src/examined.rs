@@ -1,12 +1,15 @@
 //! What an undo does with the rows of a batch: the rule alone, which needs no database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::core::event::Kept;
 use crate::provenance::Written;
 
 /// Why a row is kept.
 const EDITED: &str = "edited since it was written";
+
+/// Why a row is kept that the database did not give up.
+const DEFENDED: &str = "a trigger or a rule of its table keeps it";
 
 /// A batch's rows, by what an undo does with them.
 #[derive(Debug)]
@@ -52,5 +55,20 @@ impl<'a> Examined<'a> {
             }
         }
         examined
+    }
+
+    /// The same once those of its own that the database gave up are known.
+    #[must_use]
+    pub fn after(mut self, given_up: &HashSet<String>) -> Self {
+        let (ours, defended) = std::mem::take(&mut self.ours)
+            .into_iter()
+            .partition(|row| given_up.contains(&row.key));
+        self.ours = ours;
+        let defended: Vec<&Written> = defended;
+        self.kept.extend(defended.into_iter().map(|row| Kept {
+            key: row.key.clone(),
+            why: DEFENDED.to_owned(),
+        }));
+        self
     }
 }

@@ -42,6 +42,13 @@ fn pin_one(path: &Path) -> Result<Input> {
         ))
     };
     let absolute = path.canonicalize().map_err(failed)?;
+    // A pipe can be read once, and perhaps never ends.
+    if !absolute.metadata().map_err(failed)?.is_file() {
+        return Err(Error::Usage(format!(
+            "{} is no regular file: a run reads it again after a crash, so save it as one first",
+            path.display()
+        )));
+    }
     let mut hasher = blake3::Hasher::new();
     let file = File::open(&absolute).map_err(failed)?;
     hasher.update_reader(file).map_err(failed)?;

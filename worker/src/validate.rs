@@ -10,7 +10,7 @@ use crate::core::event::Cursor;
 use crate::core::plan::{UnitPin, Write};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::engine::{self, Plan};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::source::Source;
 use crate::unit::{Item, Range, Unit};
 use crate::write::Lock;
@@ -90,9 +90,23 @@ impl Checked {
 /// Validates.
 ///
 /// # Errors
-/// The database's; what is wrong with the data is no error but an answer.
+/// The database's; [`Error::Refused`]: a rollback is under way. What is wrong with the data is no error but an answer.
 pub async fn validate(database: &Database, plan: &Plan) -> Result<Report> {
     schema::check_applied(database).await?;
+    let mut standing = None;
+    for run in journal::runs(database.connection()).await? {
+        let (state, _) = runs::load(database.connection(), &run).await?;
+        match state.status {
+            RunStatus::RolledBack => {}
+            RunStatus::Undoing => {
+                return Err(Error::Refused(format!(
+                    "run {run} is being rolled back, so rows are missing that were journaled: validate once `cli \
+                     rollback --run {run}` has come to its end"
+                )));
+            }
+            _ => standing = Some((run, state)),
+        }
+    }
     let mut report = Report {
         run: None,
         counts: Vec::new(),
@@ -115,13 +129,6 @@ pub async fn validate(database: &Database, plan: &Plan) -> Result<Report> {
         }
     }
     report.checks.extend(journaled(database).await?);
-    let mut standing = None;
-    for run in journal::runs(database.connection()).await? {
-        let (state, _) = runs::load(database.connection(), &run).await?;
-        if state.status != RunStatus::RolledBack {
-            standing = Some((run, state));
-        }
-    }
     if let Some((run, state)) = standing {
         let missing = missing(database, plan, &run, &state).await?;
         report.checks.push(incomplete(plan, &state));

@@ -1,5 +1,7 @@
 //! Bad input gets one clear error, the right exit code, and loses nothing.
 
+use std::process::Command;
+
 use anyhow::{Result, ensure};
 use tests::cluster;
 use tests::database::{Backend, Database};
@@ -245,6 +247,16 @@ async fn logs_that_cannot_be_read(backend: Backend) -> Result<()> {
     // What is broken inside a file may come to light only after other units have been written.
     let broken = folder.join("broken.ndjson.gz");
     std::fs::write(&broken, "no gzip at all\n")?;
+    // A pipe that nobody writes to: waited for, it would never end.
+    let pipe = folder.join("pipe");
+    ensure!(Command::new("mkfifo").arg(&pipe).status()?.success());
+    let log = pipe.display().to_string();
+    fails(
+        scenario.run()?.args(["--agent-logs", &log]),
+        &[2],
+        &[&log, "save it"],
+    )
+    .await?;
     let log = broken.display().to_string();
     fails(
         scenario.run()?.args(["--agent-logs", &log]),

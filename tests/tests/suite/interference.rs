@@ -189,15 +189,23 @@ async fn rows_that_vanish_as_they_are_written(backend: Backend) -> Result<()> {
         Backend::Postgres => {
             "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
              DELETE FROM \"AgentFeedback\" WHERE \"id\" = NEW.\"id\"; RETURN NULL; END $$; \
-             CREATE TRIGGER vanish AFTER INSERT ON \"AgentFeedback\" FOR EACH ROW EXECUTE FUNCTION vanish()"
+             CREATE CONSTRAINT TRIGGER vanish AFTER INSERT ON \"AgentFeedback\" DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION vanish()"
         }
     };
     scenario.database.execute(trigger).await?;
-    let refused = scenario.run()?.args(["--unit", "agent_feedback"]);
-    refused
-        .expect(3)
-        .await?
-        .expect_named(&["agent_feedback", "removes rows"])?;
+    let run = || Ok::<_, anyhow::Error>(scenario.run()?.args(["--unit", "agent_feedback"]));
+    match backend {
+        // Within the transaction it is seen.
+        Backend::Sqlite => {
+            run()?.expect(0).await?;
+            ensure!(journal::events(&scenario.database, "RowQuarantined", None).await? > 5);
+        }
+        Backend::Postgres => {
+            let refused = run()?.expect(3).await?;
+            refused.expect_named(&["agent_feedback", "removes rows"])?;
+        }
+    }
     scenario.verify_journal().await
 }
 

@@ -54,6 +54,7 @@ mod tamper;
 mod tidy;
 mod tls;
 mod torture;
+mod triggers;
 mod two_rollbacks;
 mod validate;
 mod values;

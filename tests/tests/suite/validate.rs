@@ -1,11 +1,18 @@
 //! The validation finds each kind of trouble, names it, and changes nothing.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use tests::database::Backend;
 use tests::generate::Profile;
+use tests::journal;
 use tests::scenario::Scenario;
 
-on_both!(every_kind_of_trouble_is_found, an_unfinished_run);
+on_both!(
+    every_kind_of_trouble_is_found,
+    an_unfinished_run,
+    an_unfinished_rollback,
+);
 
 /// Something that goes wrong, how it is mended again, the exit code, and a word that the report must hold.
 struct Trouble {
@@ -133,6 +140,31 @@ async fn an_unfinished_run(backend: Backend) -> Result<()> {
     let outcome = scenario.cli(&["validate"])?.expect(3).await?;
     outcome.expect_named(&["incomplete units", "intelligence_event (pending)"])?;
     scenario.run()?.expect(0).await?;
+    scenario.cli(&["validate"])?.expect(0).await?;
+    Ok(())
+}
+
+/// Beside a rollback, rows that it has removed are neither missing nor deleted by somebody.
+async fn an_unfinished_rollback(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&Profile::busy(backend, 341)).await?;
+    scenario
+        .run()?
+        .args(["--batch-rows", "20"])
+        .expect(0)
+        .await?;
+    let rollback = ["rollback", "--yes", "--reason", "a test"];
+    let mut running = scenario.cli(&rollback)?.spawn()?;
+    while journal::events(&scenario.database, "BatchUndone", None).await? == 0 {
+        ensure!(running.is_alive()?, "it ended before its first batch");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    ensure!(
+        running.kill().await?.was_killed(),
+        "it ended before the kill"
+    );
+    let refused = scenario.cli(&["validate"])?.expect(4).await?;
+    refused.expect_named(&["being rolled back", "cli rollback"])?;
+    scenario.cli(&rollback)?.expect(0).await?;
     scenario.cli(&["validate"])?.expect(0).await?;
     Ok(())
 }

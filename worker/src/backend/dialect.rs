@@ -46,6 +46,18 @@ impl Dialect {
         }
     }
 
+    /// Whether a row of a table was written by the transaction that asks. On SQLite nothing puts rows into another table than
+    /// the one that was named and still shows them there.
+    #[must_use]
+    pub fn is_of_this_transaction(self, table: &str) -> String {
+        match self {
+            Self::Postgres => {
+                format!("CAST({table}.xmin AS TEXT) = CAST(txid_current() % 4294967296 AS TEXT)")
+            }
+            Self::Sqlite => "FALSE".into(),
+        }
+    }
+
     /// The suffix that locks the rows of a SELECT against everything, also against rows that would refer to them: for
     /// rows to be deleted. SQLite has one writer and needs none.
     #[must_use]

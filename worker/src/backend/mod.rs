@@ -155,6 +155,20 @@ impl Database {
         }
     }
 
+    /// Whether triggers fire after a statement that writes to a table.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_followed(&self, table: &str) -> Result<bool> {
+        let sql = match self.dialect() {
+            Dialect::Postgres => postgres::FOLLOWED,
+            Dialect::Sqlite => sqlite::FOLLOWED,
+        };
+        let found = self.one(sql, [table.into()]).await;
+        let found = found.doing(format!("looking for triggers of {table}"))?;
+        Ok(found.is_some())
+    }
+
     /// How far the server's replicas have come, but for those of these names. SQLite has none.
     ///
     /// # Errors

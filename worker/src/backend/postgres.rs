@@ -22,6 +22,11 @@ pub(super) const NOW: &str = "CAST(floor(extract(epoch FROM clock_timestamp()) *
 pub(super) const COLUMNS: &str = r#"SELECT CAST(a.attname AS TEXT) AS "name" FROM pg_attribute a
     WHERE a.attrelid = to_regclass(quote_ident($1)) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"#;
 
+/// A trigger that is neither a foreign key's nor fires before (bit 1) its statement or row; INSERT and UPDATE are bits 2 and
+/// 4. <https://www.postgresql.org/docs/current/catalog-pg-trigger.html>
+pub(super) const FOLLOWED: &str = r#"SELECT 1 AS "one" FROM pg_trigger
+    WHERE tgrelid = to_regclass(quote_ident($1)) AND NOT tgisinternal AND tgtype & 2 = 0 AND tgtype & 20 <> 0 LIMIT 1"#;
+
 pub(super) const REFERENCES: &str = r#"SELECT CAST(c.oid AS TEXT) AS "constraint",
         CAST(c.conrelid::regclass AS TEXT) AS "child", CAST(a.attname AS TEXT) AS "child_column",
         CAST(p.attname AS TEXT) AS "parent_column"
@@ -38,10 +43,12 @@ pub(super) const FORBIDDEN: &str = r#"SELECT CAST(current_user AS TEXT) AS "role
     WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND (n.nspname = ANY(current_schemas(false)) OR n.nspname = 'public')
     HAVING bool_and(NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')))"#;
 
-/// What a digest's text form depends on, pinned; `true`: for this transaction alone.
+/// What a digest's text form depends on, pinned; `true`: for this transaction alone. And a policy that would hide rows from
+/// us is an error: what cannot be seen would be lost, and left behind.
 macro_rules! pinned {
     () => {
-        "set_config('DateStyle', 'ISO, YMD', true), set_config('TimeZone', 'UTC', true), \
+        "set_config('row_security', 'off', true), \
+         set_config('DateStyle', 'ISO, YMD', true), set_config('TimeZone', 'UTC', true), \
          set_config('extra_float_digits', '1', true), set_config('bytea_output', 'hex', true), \
          set_config('IntervalStyle', 'postgres', true)"
     };
@@ -54,16 +61,19 @@ pub(super) const BEGIN_READ: &str = concat!(
     pinned!()
 );
 
-/// Begins a transaction around a single statement.
+/// Begins a transaction around a single statement. A whole table may have to be counted, whatever the role's usual limit.
 pub(super) const BEGIN_ONE: &str = concat!(
     "BEGIN ISOLATION LEVEL READ COMMITTED; \
-     SELECT set_config('idle_in_transaction_session_timeout', '60s', true), ",
+     SELECT set_config('idle_in_transaction_session_timeout', '60s', true), \
+     set_config('statement_timeout', '0', true), ",
     pinned!()
 );
 
 /// Begins a transaction without limits.
-pub(super) const BEGIN_UNLIMITED: &str =
-    concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT ", pinned!());
+pub(super) const BEGIN_UNLIMITED: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('statement_timeout', '0', true), ",
+    pinned!()
+);
 
 /// What bounds a writing transaction: a statement, a wait for a lock, and a silence of ours.
 macro_rules! limits {
@@ -287,7 +297,45 @@ pub(super) fn hint(code: &str) -> Option<&'static str> {
         "3D000" => {
             Some("create it first, or check the name at the end of the URL and its spelling")
         }
-        "42501" => Some("grant the role what it lacks, or use another role"),
+        "42501" => Some(
+            "grant the role what it lacks (where a policy of row-level security hides rows: BYPASSRLS), or use another \
+             role",
+        ),
+        "25006" => Some("the server is a replica, or default_transaction_read_only is on"),
+        "2BP01" => Some("take away what depends on it first"),
+        "42P01" | "42703" | "42804" | "42809" | "42883" | "42P10" => Some(
+            "the database's tables are not what the plan expects: compare them with what `cli schema status` lists",
+        ),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN_ONE, BEGIN_READ, BEGIN_UNLIMITED, SCHEMA_SETTINGS, begin};
+    use crate::backend::Durability;
+
+    /// Whatever the database's or the role's defaults are.
+    #[test]
+    fn every_transaction_sets_what_it_needs() {
+        for sql in [
+            BEGIN_ONE,
+            BEGIN_READ,
+            BEGIN_UNLIMITED,
+            SCHEMA_SETTINGS,
+            begin(Durability::Relaxed),
+            begin(Durability::Synced),
+        ] {
+            for setting in [
+                "ISOLATION LEVEL",
+                "'statement_timeout'",
+                "'row_security', 'off'",
+                "'DateStyle'",
+                "'TimeZone'",
+                "'extra_float_digits'",
+            ] {
+                assert!(sql.contains(setting), "{setting} is missing in {sql}");
+            }
+        }
     }
 }

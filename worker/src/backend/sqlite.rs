@@ -17,6 +17,10 @@ pub(super) const NOW: &str = "CAST(round((julianday('now') - 2440587.5) * 864000
 
 pub(super) const COLUMNS: &str = r#"SELECT "name" FROM pragma_table_info($1) ORDER BY "cid""#;
 
+/// A trigger, whenever it fires: its text alone tells, and looking once more does no harm.
+pub(super) const FOLLOWED: &str = r#"SELECT 1 AS "one" FROM sqlite_master
+    WHERE "type" = 'trigger' AND "tbl_name" = $1 COLLATE NOCASE LIMIT 1"#;
+
 pub(super) const REFERENCES: &str = r#"SELECT m."name" || ' ' || f."id" AS "constraint",
         '"' || replace(m."name", '"', '""') || '"' AS "child", f."from" AS "child_column", f."to" AS "parent_column"
     FROM sqlite_master m JOIN pragma_foreign_key_list(m."name") f

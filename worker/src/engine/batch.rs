@@ -18,6 +18,10 @@ use crate::{projection, write};
 
 /// The reason for a skip: the destination has the row.
 pub(super) const PRESENT: &str = "already there";
+/// The reason for a skip in the first pass: the next one tries again.
+const SWALLOWED: &str = "neither written nor there";
+/// Why a row is bad that the table swallows again.
+const NOT_KEPT: &str = "the table does not keep the row: a trigger or a rule of its own";
 /// The reason for a skip: an earlier row of the batch has the same identity.
 const DUPLICATE: &str = "reported twice";
 /// The reason for a skip in a catch-up pass: the row was set aside before.
@@ -103,6 +107,10 @@ pub(super) async fn commit(
         }
     };
     point("written");
+    let is_followed = context.followed.contains(&row.unit);
+    let taken = write::taken(&transaction, pin, &sorted.rows, written, is_followed).await?;
+    let written = taken.written;
+    sorted.swallow(&taken.swallowed, row.pass);
     if row.pass >= 2 && !sorted.bad.is_empty() {
         let keys: Vec<_> = sorted.bad.iter().map(|(key, _)| key.as_str()).collect();
         let known = journal::quarantined(&transaction, &context.run, &row.unit, &keys).await?;
@@ -244,6 +252,22 @@ impl Sorted {
         for (row, code) in refused {
             let reason = format!("the database refuses the row ({code})");
             self.bad.push((journal::short_key(&row.source), reason));
+        }
+    }
+
+    /// Rows that the table neither took nor has: somebody may have deleted one at that very moment, so the next pass tries
+    /// again before it is a bad one.
+    fn swallow(&mut self, swallowed: &HashSet<String>, pass: i32) {
+        let (gone, rows) = std::mem::take(&mut self.rows)
+            .into_iter()
+            .partition(|row| swallowed.contains(&row.key));
+        self.rows = rows;
+        match pass {
+            ..2 => self.skip(SWALLOWED, count(gone.len())),
+            _ => self.bad.extend(
+                gone.into_iter()
+                    .map(|row| (journal::short_key(&row.source), NOT_KEPT.to_owned())),
+            ),
         }
     }
 

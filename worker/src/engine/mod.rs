@@ -11,7 +11,7 @@ mod work;
 pub use self::open::{check_as_of, check_units, open};
 pub(crate) use self::partition::allowed;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
@@ -99,6 +99,8 @@ struct Context {
     schedule: Schedule,
     /// The pass at which this process met each unit.
     passes: Mutex<HashMap<String, i32>>,
+    /// Units after whose statements triggers of the destination fire.
+    followed: HashSet<String>,
     decisions: Decisions,
     pace: Pace,
 }
@@ -151,6 +153,7 @@ pub async fn work(
         shutdown: shutdown.clone(),
         schedule: Schedule::new(worker),
         passes: Mutex::default(),
+        followed: followed(database, &opened.state.started).await?,
         decisions: Decisions::new(database, &opened.run, worker),
         pace: Pace::new(options.limits.clone()),
     });
@@ -174,6 +177,18 @@ pub async fn work(
         tracing::warn!("the end of this worker is not in the journal: {error}");
     }
     ending
+}
+
+/// The units after whose statements triggers of the destination fire, so that what a statement gives back may not be what
+/// stands.
+async fn followed(database: &Database, started: &RunStarted) -> Result<HashSet<String>> {
+    let mut followed = HashSet::new();
+    for pin in &started.units {
+        if database.is_followed(&pin.destination.table).await? {
+            followed.insert(pin.name.clone());
+        }
+    }
+    Ok(followed)
 }
 
 async fn join(context: &Arc<Context>) -> Result<Ending> {

@@ -6,6 +6,8 @@ mod preview;
 
 pub use self::preview::{check_database, check_unblocked, kept, preview, units};
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::backend::{Database, Durability, Reference};
@@ -235,16 +237,19 @@ async fn undo_batch(
     point("locked");
     let found = examine(&transaction, pin, references, &written, Lock::ForUpdate).await?;
     point("examined");
+    let mut removed = HashSet::with_capacity(found.ours.len());
     for piece in found.ours.chunks(found.ours.len().div_ceil(pieces).max(1)) {
-        match pin.destination.write {
+        let taken_back = match pin.destination.write {
             Write::Insert => {
                 let keys: Vec<_> = piece.iter().map(|row| row.key.as_str()).collect();
-                write::remove(&transaction, &pin.destination, &keys).await?;
+                write::remove(&transaction, &pin.destination, &keys).await?
             }
             Write::Update { .. } => write::restore(&transaction, &pin.destination, piece).await?,
-        }
+        };
+        removed.extend(taken_back);
     }
     point("removed");
+    let found = found.after(&removed);
     let removed = count(found.ours.len());
     let kept = count(found.kept.len());
     let undone = Event::BatchUndone(BatchUndone {

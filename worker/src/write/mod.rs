@@ -3,6 +3,7 @@
 
 mod set;
 mod standing;
+mod taken;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
@@ -14,6 +15,7 @@ use crate::provenance::Written;
 use crate::unit::Row;
 
 pub use self::standing::{Lock, digests, present, remove, restore};
+pub use self::taken::taken;
 
 /// Writes rows; `image` are the destination's columns that a digest covers.
 ///

@@ -1,6 +1,6 @@
 //! Rows that stand in a destination: looking at them, removing them, putting values back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, QueryResult};
 
@@ -77,7 +77,7 @@ pub enum Lock {
     None,
 }
 
-/// Removes rows by key; gives how many there were.
+/// Removes rows by key; gives the keys of those that went: a trigger or a policy may keep a row.
 ///
 /// # Errors
 /// The database's.
@@ -85,20 +85,20 @@ pub async fn remove(
     connection: &impl ConnectionTrait,
     destination: &Destination,
     keys: &[&str],
-) -> Result<u64> {
+) -> Result<HashSet<String>> {
     let dialect = Dialect::of(connection);
+    let key = quote(&destination.key);
     let sql = format!(
-        "DELETE FROM {} WHERE {}",
+        "DELETE FROM {} WHERE {} RETURNING {key} AS \"key\"",
         quote(&destination.table),
-        dialect.is_any(&quote(&destination.key), "$1")
+        dialect.is_any(&key, "$1")
     );
-    let delete = backend::statement(connection, &sql, [dialect.texts(keys)]);
-    let deleted = connection.execute_raw(delete).await;
-    let deleted = deleted.doing(format!("removing rows from {}", destination.table))?;
-    Ok(deleted.rows_affected())
+    let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
+    rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
+        .doing(format!("removing rows from {}", destination.table))
 }
 
-/// Puts values back to what they were before an update.
+/// Puts values back to what they were before an update; gives the keys of the rows that took them.
 ///
 /// # Errors
 /// The database's.
@@ -106,9 +106,9 @@ pub async fn restore(
     connection: &impl ConnectionTrait,
     destination: &Destination,
     rows: &[&Written],
-) -> Result<()> {
+) -> Result<HashSet<String>> {
     let dialect = Dialect::of(connection);
-    let table = quote(&destination.table);
+    let (table, key) = (quote(&destination.table), quote(&destination.key));
     let texts: Vec<_> = destination
         .columns
         .iter()
@@ -140,21 +140,25 @@ pub async fn restore(
             format!("{} = {value}", quote(&column.name))
         })
         .collect();
+    let mut restored = HashSet::new();
     for chunk in chunks(dialect, &before, texts.len()) {
         let doing = || format!("putting values back in {}", destination.table);
         let set = Set::new(dialect, &texts, chunk).doing(doing())?;
         let sql = format!(
-            "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{} = \"new\".\"c0\"",
+            "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{key} = \"new\".\"c0\" \
+             RETURNING {table}.{key} AS \"key\"",
             assignments.join(", "),
             aliased(&set.columns),
             set.from,
-            quote(&destination.key),
         );
-        let update = backend::statement(connection, &sql, set.values);
-        let updated = connection.execute_raw(update).await;
-        updated.doing(doing())?;
+        for row in backend::all(connection, &sql, set.values)
+            .await
+            .doing(doing())?
+        {
+            restored.insert(row.try_get("", "key").doing(doing())?);
+        }
     }
-    Ok(())
+    Ok(restored)
 }
 
 /// PostgreSQL's name of a type.

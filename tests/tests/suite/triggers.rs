@@ -1,0 +1,233 @@
+//! What a table's own triggers and policies do to our rows: the journal says what stands, or the work stops, and nothing
+//! is lost or left without a word.
+
+use anyhow::{Result, ensure};
+use tests::database::{Backend, Database};
+use tests::generate::Profile;
+use tests::journal;
+use tests::process::Outcome;
+use tests::scenario::Scenario;
+use tests::server::{Server, on};
+
+use crate::values::expect_sound;
+
+on_both!(
+    rows_that_are_changed_afterwards,
+    rows_that_are_swallowed,
+    rows_that_are_defended,
+    values_that_are_defended,
+);
+
+const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
+
+async fn small(backend: Backend, seed: u64) -> Result<Scenario> {
+    Scenario::load_with_schema(&Profile::small(backend, seed)).await
+}
+
+/// A trigger of a table: on SQLite `when` and `then` are SQL of it, on PostgreSQL `when` is a condition of PL/pgSQL under
+/// which `then` is executed; else the row goes its way.
+async fn trigger(database: &Database, at: &str, table: &str, when: &str, then: &str) -> Result<()> {
+    let sql = match database.backend {
+        Backend::Sqlite => {
+            format!("CREATE TRIGGER theirs {at} ON \"{table}\" WHEN {when} BEGIN {then}; END")
+        }
+        Backend::Postgres => {
+            let row = if at.contains("DELETE") { "OLD" } else { "NEW" };
+            format!(
+                "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF {when} THEN {then}; END IF; RETURN {row}; END $$; \
+                 CREATE TRIGGER theirs {at} ON \"{table}\" FOR EACH ROW EXECUTE FUNCTION theirs()"
+            )
+        }
+    };
+    database.execute(&sql).await?;
+    Ok(())
+}
+
+/// What makes a trigger swallow what it fires for.
+fn swallow(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "SELECT RAISE(IGNORE)",
+        Backend::Postgres => "RETURN NULL",
+    }
+}
+
+async fn rows(database: &Database, sql: &str) -> Result<i64> {
+    database.value(&format!("SELECT COUNT(*) FROM {sql}")).await
+}
+
+/// A trigger that fires after the row is there, and changes it: what it made of the row is ours.
+async fn rows_that_are_changed_afterwards(backend: Backend) -> Result<()> {
+    let scenario = small(backend, 821).await?;
+    let database = &scenario.database;
+    let change = "UPDATE \"AgentFeedback\" SET \"comment\" = 'theirs' WHERE \"id\" = NEW.\"id\"";
+    trigger(database, "AFTER INSERT", "AgentFeedback", "1 = 1", change).await?;
+    scenario.run()?.expect(0).await?;
+    let changed = rows(database, "\"AgentFeedback\" WHERE \"comment\" = 'theirs'").await?;
+    ensure!(changed > 5, "only {changed} rows were changed");
+    expect_sound(&scenario).await?;
+    scenario.cli(&ROLLBACK)?.expect(0).await?;
+    let left = database.count("AgentFeedback").await?;
+    ensure!(left == 0, "{left} rows are left");
+    scenario.verify_journal().await
+}
+
+/// A row that the table swallows is no row that is there already: it is set aside.
+async fn rows_that_are_swallowed(backend: Backend) -> Result<()> {
+    let scenario = small(backend, 822).await?;
+    let database = &scenario.database;
+    let due = i64::try_from(scenario.expected().await?.rows["AgentFeedback"].len())?;
+    let when = "NEW.\"rating\" >= 4";
+    trigger(
+        database,
+        "BEFORE INSERT",
+        "AgentFeedback",
+        when,
+        swallow(backend),
+    )
+    .await?;
+    scenario.run()?.expect(0).await?;
+    let written = database.count("AgentFeedback").await?;
+    let aside = "\"backstitch_journal\" WHERE \"kind\" = 'RowQuarantined' AND \"payload\" LIKE '%does not keep%'";
+    let aside = rows(database, aside).await?;
+    ensure!(
+        written > 0 && aside > 0 && written + aside == due,
+        "{written} written and {aside} set aside of {due}"
+    );
+    expect_sound(&scenario).await
+}
+
+/// A row that the table does not give up is kept, and said to be.
+async fn rows_that_are_defended(backend: Backend) -> Result<()> {
+    let scenario = small(backend, 823).await?;
+    let database = &scenario.database;
+    scenario.run()?.expect(0).await?;
+    let defended = rows(database, "\"AgentFeedback\" WHERE \"rating\" >= 4").await?;
+    let when = "OLD.\"rating\" >= 4";
+    trigger(
+        database,
+        "BEFORE DELETE",
+        "AgentFeedback",
+        when,
+        swallow(backend),
+    )
+    .await?;
+    let rolled_back = scenario.cli(&ROLLBACK)?.expect(0).await?;
+    expect_kept(&scenario, rolled_back, "AgentFeedback", defended).await
+}
+
+/// A value that the table does not take back is kept as well.
+async fn values_that_are_defended(backend: Backend) -> Result<()> {
+    let scenario = small(backend, 824).await?;
+    let database = &scenario.database;
+    scenario.run()?.expect(0).await?;
+    let defended = rows(database, "\"Campaign\" WHERE \"prompt\" IS NOT NULL").await?;
+    let when = "NEW.\"prompt\" IS NULL";
+    trigger(
+        database,
+        "BEFORE UPDATE",
+        "Campaign",
+        when,
+        swallow(backend),
+    )
+    .await?;
+    let rolled_back = scenario.cli(&ROLLBACK)?.expect(0).await?;
+    let standing = rows(database, "\"Campaign\" WHERE \"prompt\" IS NOT NULL").await?;
+    ensure!(standing == defended, "{standing} prompts of {defended}");
+    expect_kept(&scenario, rolled_back, "Campaign", defended).await
+}
+
+async fn expect_kept(
+    scenario: &Scenario,
+    rolled_back: Outcome,
+    table: &str,
+    defended: i64,
+) -> Result<()> {
+    ensure!(defended > 0, "nothing was defended");
+    rolled_back.expect_named(&["a trigger or a rule of its table keeps it"])?;
+    if table != "Campaign" {
+        let left = scenario.database.count(table).await?;
+        ensure!(left == defended, "{left} rows are left, not {defended}");
+    }
+    let kept = "SELECT payload FROM backstitch_journal WHERE kind = 'UndoCompleted'";
+    let completed: String = scenario.database.value(kept).await?;
+    ensure!(
+        completed.contains(&format!("\"kept\":{defended},")),
+        "{completed}"
+    );
+    scenario.verify_journal().await
+}
+
+/// A trigger that gives rows other keys, and one that puts them into another table: neither could be taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_put_elsewhere() -> Result<()> {
+    let scenario = small(Backend::Postgres, 825).await?;
+    let database = &scenario.database;
+    let expected = scenario.expected().await?;
+    database
+        .execute("CREATE TABLE elsewhere () INHERITS (\"AgentFeedback\")")
+        .await?;
+    for (then, word) in [
+        ("NEW.\"id\" := gen_random_uuid()", "other keys"),
+        (
+            "INSERT INTO elsewhere SELECT NEW.*; RETURN NULL",
+            "elsewhere",
+        ),
+    ] {
+        trigger(database, "BEFORE INSERT", "AgentFeedback", "TRUE", then).await?;
+        let refused = scenario.run()?.expect(4).await?;
+        refused.expect_named(&["AgentFeedback", word, "take the trigger off"])?;
+        let left = database.count("AgentFeedback").await?;
+        ensure!(left == 0, "{left} rows are left");
+        scenario.verify_journal().await?;
+        database.execute("DROP FUNCTION theirs() CASCADE").await?;
+    }
+    scenario.run()?.expect(0).await?;
+    expected.check(database).await?;
+    expect_sound(&scenario).await
+}
+
+/// Rows that a policy hides would be lost, or left behind, or taken along by a cascade: it is refused instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_policy_hides() -> Result<()> {
+    on(Server::Managed, policies()).await
+}
+
+async fn policies() -> Result<()> {
+    let scenario = small(Backend::Postgres, 826).await?;
+    let database = &scenario.database;
+    let secure = async |table: &str, state: &str| -> Result<()> {
+        let sql = format!("ALTER TABLE \"{table}\" {state} ROW LEVEL SECURITY");
+        database.execute(&sql).await?;
+        Ok(())
+    };
+    secure("UserFeedback", "ENABLE").await?;
+    let refused = scenario.run_without_migrating()?.expect(2).await?;
+    refused.expect_named(&["UserFeedback", "BYPASSRLS"])?;
+    ensure!(database.count("AgentFeedback").await? == 0);
+    secure("UserFeedback", "DISABLE").await?;
+    scenario.run_without_migrating()?.expect(0).await?;
+    expect_sound(&scenario).await?;
+
+    // Their rows refer to ours, with a cascade, and the role for rollbacks may not see them.
+    let table = "CREATE TABLE theirs (id INT, ours TEXT REFERENCES \"AgentFeedback\" (\"id\") ON DELETE CASCADE); \
+                 GRANT SELECT ON theirs TO backstitch_undo; \
+                 INSERT INTO theirs SELECT 1, \"id\" FROM \"AgentFeedback\"";
+    database.execute(table).await?;
+    secure("theirs", "ENABLE").await?;
+    let before = database.count("AgentFeedback").await?;
+    let refused = scenario.cli(&ROLLBACK)?.expect(2).await?;
+    refused.expect_named(&["theirs", "BYPASSRLS"])?;
+    secure("theirs", "DISABLE").await?;
+    scenario.cli(&ROLLBACK)?.expect(0).await?;
+    let (left, theirs) = (
+        database.count("AgentFeedback").await?,
+        database.count("theirs").await?,
+    );
+    ensure!(
+        before > 0 && left == before && theirs == before,
+        "{left} rows and {theirs} of theirs are left of {before}"
+    );
+    ensure!(journal::events(database, "UndoCompleted", None).await? == 1);
+    scenario.verify_journal().await
+}

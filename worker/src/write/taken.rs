@@ -1,0 +1,107 @@
+//! What a table made of the rows that were written to it: its triggers and rules may change a row, swallow it, or put it
+//! elsewhere, after or instead of what the statement gives back.
+
+use std::collections::HashSet;
+
+use sea_orm::ConnectionTrait;
+
+use super::standing::{Lock, digests};
+use crate::backend::{self, Dialect, quote};
+use crate::core::plan::{Destination, UnitPin, Write};
+use crate::error::{Doing, Error, Result};
+use crate::provenance::Written;
+use crate::unit::Row;
+
+/// Rows, as the table took them.
+#[derive(Debug)]
+pub struct Taken {
+    /// Those that it has, as they stand.
+    pub written: Vec<Written>,
+    /// The keys of those that it neither took nor has.
+    pub swallowed: HashSet<String>,
+}
+
+/// Looks at what became of `rows`, of which the statement gave back `written`. Where triggers fire after it
+/// (`is_followed`), what it gave back may not be what stands.
+///
+/// # Errors
+/// [`Error::Refused`]: a trigger gives rows other keys, or puts them where the statement cannot see them, so that the
+/// journal could not name them. The database's.
+pub async fn taken(
+    connection: &impl ConnectionTrait,
+    pin: &UnitPin,
+    rows: &[Row],
+    mut written: Vec<Written>,
+    is_followed: bool,
+) -> Result<Taken> {
+    let destination = &pin.destination;
+    let asked: HashSet<&str> = rows.iter().map(|row| row.key.as_str()).collect();
+    if written.iter().any(|row| !asked.contains(row.key.as_str())) {
+        return Err(elsewhere(destination, "gives rows other keys"));
+    }
+    if is_followed && !written.is_empty() {
+        let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
+        let mut standing = digests(connection, destination, &pin.image, &keys, Lock::None).await?;
+        written.retain_mut(|row| match standing.remove(&row.key) {
+            Some(digest) => {
+                row.digest = digest;
+                true
+            }
+            None => false,
+        });
+    }
+    let mut left = asked;
+    for row in &written {
+        left.remove(row.key.as_str());
+    }
+    let swallowed = match left.is_empty() {
+        true => HashSet::new(),
+        false => swallowed(connection, destination, &left).await?,
+    };
+    Ok(Taken { written, swallowed })
+}
+
+/// Which of these rows, that the statement did not write, are not there either; of rows to be updated, those that are
+/// still due.
+async fn swallowed(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    left: &HashSet<&str>,
+) -> Result<HashSet<String>> {
+    let dialect = Dialect::of(connection);
+    let (table, key) = (quote(&destination.table), quote(&destination.key));
+    let condition = match &destination.write {
+        Write::Insert => "TRUE",
+        Write::Update { guard } => guard,
+    };
+    let sql = format!(
+        "SELECT {key} AS \"key\", {} AS \"ours\" FROM {table} WHERE {} AND ({condition})",
+        dialect.is_of_this_transaction(&table),
+        dialect.is_any(&key, "$1"),
+    );
+    let doing = || format!("looking for rows in {}", destination.table);
+    let keys: Vec<_> = left.iter().copied().collect();
+    let found = backend::all(connection, &sql, [dialect.texts(&keys)]).await;
+    let mut there = HashSet::new();
+    for row in found.doing(doing())? {
+        if destination.write == Write::Insert && row.try_get("", "ours").doing(doing())? {
+            return Err(elsewhere(destination, "puts rows elsewhere"));
+        }
+        there.insert(row.try_get::<String>("", "key").doing(doing())?);
+    }
+    Ok(match destination.write {
+        Write::Insert => {
+            let absent = left.iter().filter(|key| !there.contains(**key));
+            absent.map(|key| (*key).to_owned()).collect()
+        }
+        Write::Update { .. } => there,
+    })
+}
+
+fn elsewhere(destination: &Destination, what: &str) -> Error {
+    Error::Refused(format!(
+        "a trigger or rule of {} {what}: the journal could not name them, and a rollback not find them. Nothing of \
+         this batch was kept; take the trigger off, or write into the table that it writes into",
+        destination.table
+    ))
+}
