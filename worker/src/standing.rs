@@ -128,10 +128,13 @@ async fn referring(
         ))
 }
 
-/// Foreign keys onto a unit's destination; none matter where it only puts values back.
+/// Foreign keys onto a unit's destination, which no other table may inherit from; none matter where it only puts values back.
 pub(crate) async fn references(database: &Database, pin: &UnitPin) -> Result<Vec<Reference>> {
     match pin.destination.write {
-        Write::Insert => database.references(&pin.destination.table).await,
+        Write::Insert => {
+            database.check_without_heirs(&pin.destination.table).await?;
+            database.references(&pin.destination.table).await
+        }
         Write::Update { .. } => Ok(Vec::new()),
     }
 }

@@ -95,7 +95,10 @@ fn run(args: &Args, backend: Backend, ledger: &Ledger) -> Result<()> {
         seed: args.seed,
     };
     let began = std::time::Instant::now();
-    let told = |seed, ledger: &Ledger| {
+    let told = |seed, ledger: &Ledger, wrong: Option<&str>| {
+        if let Some(wrong) = wrong {
+            say(&format!("FAILED, the others end: {wrong}"));
+        }
         let struck = ledger.struck();
         say(&format!(
             "seed {seed}: so far {} kills, {} server crashes, {} cuts in {} s",

@@ -54,11 +54,11 @@ pub const A_SEED: Wanted = Wanted {
 };
 
 /// Goes through seeds until the wanted faults have struck, several seeds at a time, because a torture mostly waits. The
-/// ledger is right even where the result is an error. `told` is called after every seed.
+/// ledger is right even where the result is an error. `told` is called after every seed, with what is wrong with it.
 pub async fn torture(
     options: Options,
     ledger: &Ledger,
-    told: impl Fn(u64, &Ledger) + Send + Sync,
+    told: impl Fn(u64, &Ledger, Option<&str>) + Send + Sync,
 ) -> Result<()> {
     let queue = Arc::new(Queue {
         options,
@@ -72,9 +72,14 @@ pub async fn torture(
         lanes.spawn(lane(queue.clone(), tell.clone()));
     }
     drop(tell);
-    while let Some((seed, account)) = ended.recv().await {
+    while let Some(Ended {
+        seed,
+        account,
+        wrong,
+    }) = ended.recv().await
+    {
         ledger.add(&account);
-        told(seed, ledger);
+        told(seed, ledger, wrong.as_deref());
     }
     let mut failure = None;
     while let Some(ended) = lanes.join_next().await {
@@ -83,6 +88,14 @@ pub async fn torture(
         }
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// A seed that was brought to its end.
+struct Ended {
+    seed: u64,
+    account: Arc<Ledger>,
+    /// What is wrong with it.
+    wrong: Option<String>,
 }
 
 /// What the lanes share.
@@ -115,7 +128,7 @@ impl Queue {
 }
 
 /// One seed after the other, with a server of its own.
-async fn lane(queue: Arc<Queue>, tell: UnboundedSender<(u64, Arc<Ledger>)>) -> Result<()> {
+async fn lane(queue: Arc<Queue>, tell: UnboundedSender<Ended>) -> Result<()> {
     let options = &queue.options;
     let backend = options.backend;
     let ground = tokio::task::spawn_blocking(move || Ground::prepare(backend)).await??;
@@ -127,9 +140,14 @@ async fn lane(queue: Arc<Queue>, tell: UnboundedSender<(u64, Arc<Ledger>)>) -> R
             Ok(()) => ledger.seed(seed),
             Err(_) => queue.has_failed.store(true, Ordering::SeqCst),
         }
+        let endured = endured.with_context(|| repeat(options, seed, share));
         // Where nobody listens any more, the torture is over.
-        let _ = tell.send((seed, ledger));
-        endured.with_context(|| repeat(options, seed, share))?;
+        let _ = tell.send(Ended {
+            seed,
+            account: ledger,
+            wrong: endured.as_ref().err().map(|error| format!("{error:#}")),
+        });
+        endured?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ async fn torture(backend: Backend, wanted: Wanted) -> Result<()> {
         seed: seed.map_or(Ok(1), |seed| seed.parse())?,
     };
     let ledger = Ledger::default();
-    let told = |_, _: &Ledger| ();
+    let told = |_, _: &Ledger, _: Option<&str>| ();
     torture::torture(options, &ledger, told)
         .await
         .with_context(|| ledger.to_string())?;

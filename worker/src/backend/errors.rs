@@ -1,5 +1,7 @@
 //! What an error of the database means: whether to try again, whom to blame, and how to say it without a value.
 
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 use super::{postgres, sqlite};
@@ -80,6 +82,9 @@ pub fn describe(error: &DbErr) -> String {
         | DbErr::Exec(RuntimeErr::SqlxError(error))
         | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
             sqlx::Error::Database(database) => match database.code() {
+                Some(code) if is_raised(database.as_ref()) => {
+                    format!("a function of the database's own raised an error ({code})")
+                }
                 Some(code) if postgres::quotes_values(&code) || sqlite::quotes_values(&code) => {
                     format!("the database refuses a value ({code})")
                 }
@@ -93,6 +98,16 @@ pub fn describe(error: &DbErr) -> String {
         DbErr::Conn(RuntimeErr::Internal(_)) => "the connection could not be set up".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Whether a function of the application's raised it: its text is whatever they wrote, and may quote a row.
+fn is_raised(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| {
+        error
+            .r#where()
+            .is_some_and(|place| place.contains("function"))
+    })
 }
 
 /// The operating system's reason in plain words, without its number.
@@ -112,22 +127,27 @@ pub(super) fn is_locked(error: &DbErr) -> bool {
 /// The database's code for an error: `SQLSTATE` on PostgreSQL, the extended result code on SQLite.
 #[must_use]
 pub fn code(error: &DbErr) -> Option<String> {
+    error_of(error)?.code().map(std::borrow::Cow::into_owned)
+}
+
+/// What the database itself has answered.
+fn error_of(error: &DbErr) -> Option<&dyn DatabaseError> {
     let (DbErr::Conn(RuntimeErr::SqlxError(error))
     | DbErr::Exec(RuntimeErr::SqlxError(error))
     | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
         return None;
     };
-    let sqlx::Error::Database(database) = error.as_ref() else {
-        return None;
-    };
-    database.code().map(std::borrow::Cow::into_owned)
+    match error.as_ref() {
+        sqlx::Error::Database(database) => Some(database.as_ref()),
+        _ => None,
+    }
 }
 
 /// What to do about an error whose cause is the configuration: a right that is missing, a file that cannot be written.
 #[must_use]
 pub fn hint(error: &DbErr) -> Option<&'static str> {
-    let code = code(error)?;
+    let code = code(error).filter(|_| !error_of(error).is_some_and(is_raised))?;
     postgres::hint(&code).or_else(|| sqlite::hint(&code))
 }
 

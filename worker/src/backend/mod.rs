@@ -169,6 +169,27 @@ impl Database {
         Ok(found.is_some())
     }
 
+    /// Refuses a destination that another table inherits from: its rows show up among ours, under any key.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: there is one. The database's.
+    pub async fn check_without_heirs(&self, table: &str) -> Result<()> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let found = self.one(postgres::HEIR, [table.into()]).await;
+        let heir = found
+            .and_then(|row| row.map(|row| row.try_get::<String>("", "name")).transpose())
+            .doing(format!("looking for tables that inherit from {table}"))?;
+        match heir {
+            None => Ok(()),
+            Some(heir) => Err(Error::Refused(format!(
+                "the table {heir} inherits from {table}, so its rows cannot be told from those of {table}: take it out \
+                 (ALTER TABLE {heir} NO INHERIT …), or partition {table} declaratively"
+            ))),
+        }
+    }
+
     /// How far the server's replicas have come, but for those of these names. SQLite has none.
     ///
     /// # Errors

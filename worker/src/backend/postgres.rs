@@ -25,7 +25,14 @@ pub(super) const COLUMNS: &str = r#"SELECT CAST(a.attname AS TEXT) AS "name" FRO
 /// A trigger that is neither a foreign key's nor fires before (bit 1) its statement or row; INSERT and UPDATE are bits 2 and
 /// 4. <https://www.postgresql.org/docs/current/catalog-pg-trigger.html>
 pub(super) const FOLLOWED: &str = r#"SELECT 1 AS "one" FROM pg_trigger
-    WHERE tgrelid = to_regclass(quote_ident($1)) AND NOT tgisinternal AND tgtype & 2 = 0 AND tgtype & 20 <> 0 LIMIT 1"#;
+    WHERE (tgrelid = to_regclass(quote_ident($1))
+        OR tgrelid IN (SELECT relid FROM pg_partition_tree(to_regclass(quote_ident($1)))))
+        AND NOT tgisinternal AND tgtype & 2 = 0 AND tgtype & 20 <> 0 LIMIT 1"#;
+
+/// A table that inherits from another, and is no partition of it.
+pub(super) const HEIR: &str = r#"SELECT CAST(i.inhrelid::regclass AS TEXT) AS "name" FROM pg_inherits i
+    JOIN pg_class c ON c.oid = i.inhparent AND c.relkind <> 'p'
+    WHERE i.inhparent = to_regclass(quote_ident($1)) ORDER BY 1 LIMIT 1"#;
 
 pub(super) const REFERENCES: &str = r#"SELECT CAST(c.oid AS TEXT) AS "constraint",
         CAST(c.conrelid::regclass AS TEXT) AS "child", CAST(a.attname AS TEXT) AS "child_column",

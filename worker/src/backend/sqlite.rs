@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{Row, TypeInfo, ValueRef};
+use sea_orm::sqlx::{Connection as _, Row, TypeInfo, ValueRef};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection, DbErr, QueryResult,
 };
@@ -43,6 +43,12 @@ pub(super) async fn connect(
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
         .sqlx_logging(false);
+    // An error such as a full disk makes SQLite end a transaction by itself. sqlx, whose ROLLBACK then fails, believes
+    // that it goes on, and nothing that is done on that connection from then on is ever committed.
+    options.map_sqlx_sqlite_before_acquire(|connection, _| {
+        let is_sound = !connection.is_in_transaction();
+        Box::pin(async move { Ok(is_sound) })
+    });
     // Setting the mode writes to the file, which somebody who only looks may not.
     let is_read_only =
         access == Access::Read || url.contains("mode=ro") || url.contains("immutable=");
@@ -228,20 +234,68 @@ fn primary(code: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait, DbBackend, Statement};
+    use std::path::PathBuf;
+
+    use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
     use super::{Access, connect};
+
+    /// A connection to a file of its own, and the file.
+    async fn file(name: &str) -> (DatabaseConnection, PathBuf) {
+        let name = format!("backstitch-{name}-{}.db", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let connection = connect(&url, 1, Access::Write).await.expect("a new file");
+        (connection, path)
+    }
+
+    async fn number(connection: &impl ConnectionTrait, sql: &str) -> i64 {
+        let sql = Statement::from_string(DbBackend::Sqlite, sql);
+        let row = connection.query_one_raw(sql).await.expect("an answer");
+        row.expect("a row").try_get_by_index(0).expect("a number")
+    }
+
+    /// A full disk ends a transaction, and what is committed after it, once there is room, is there for others.
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_is_over() {
+        let (connection, path) = file("ended").await;
+        let setup = "CREATE TABLE t (v BLOB); PRAGMA max_page_count = 16";
+        connection.execute_unprepared(setup).await.expect("a table");
+        let begun = connection.begin().await.expect("a transaction");
+        let insert = "INSERT INTO t VALUES (zeroblob(1000))";
+        let full = loop {
+            if let Err(error) = begun.execute_unprepared(insert).await {
+                break error;
+            }
+        };
+        assert!(crate::backend::is_transient(&full), "{full}");
+        // It is over already.
+        assert!(begun.rollback().await.is_err());
+        for _ in 0..3 {
+            let begun = connection.begin().await.expect("another transaction");
+            begun
+                .execute_unprepared(insert)
+                .await
+                .expect("there is room");
+            begun.commit().await.expect("a commit");
+        }
+        let (other, _) = file("ended").await;
+        other
+            .execute_unprepared(insert)
+            .await
+            .expect("nobody holds a lock");
+        assert_eq!(number(&other, "SELECT COUNT(*) FROM t").await, 4);
+        for connection in [connection, other] {
+            connection.close().await.expect("it was open");
+        }
+        std::fs::remove_file(&path).expect("the file is there");
+    }
 
     /// What others act on survives a power cut: 2 is FULL.
     #[tokio::test]
     async fn a_commit_waits_for_the_disk() {
-        let name = format!("backstitch-full-{}.db", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        let connection = connect(&url, 1, Access::Write).await.expect("a new file");
-        let pragma = Statement::from_string(DbBackend::Sqlite, "PRAGMA synchronous");
-        let row = connection.query_one_raw(pragma).await.expect("a pragma");
-        let full: i32 = row.expect("a row").try_get_by_index(0).expect("a number");
+        let (connection, path) = file("full").await;
+        let full = number(&connection, "PRAGMA synchronous").await;
         connection.close().await.expect("it was open");
         std::fs::remove_file(&path).expect("it is there");
         assert_eq!(full, 2);

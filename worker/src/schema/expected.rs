@@ -76,6 +76,7 @@ pub async fn check_source(database: &Database, plan: &Plan) -> Result<HashSet<St
 /// # Errors
 /// [`Error::Usage`]: the destination lacks a column.
 pub async fn image(database: &Database, destination: &Destination) -> Result<Vec<String>> {
+    database.check_without_heirs(&destination.table).await?;
     let columns = database.columns(&destination.table).await?;
     if let Some(column) = destination
         .columns

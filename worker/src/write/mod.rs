@@ -136,20 +136,9 @@ async fn update(
     let table = quote(&destination.table);
     let key = quote(&destination.key);
     let keys: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
-    let befores: Vec<_> = destination
-        .values()
-        .iter()
-        .enumerate()
-        .map(|(index, column)| {
-            format!(
-                "{} AS \"before{index}\"",
-                dialect.as_text(&quote(&column.name))
-            )
-        })
-        .collect();
     let sql = format!(
         "SELECT {key} AS \"key\", {} FROM {table} WHERE {} AND ({guard}) ORDER BY {key}{}",
-        befores.join(", "),
+        as_texts(dialect, destination, "before"),
         dialect.is_any(&key, "$1"),
         dialect.for_no_key_update(),
     );
@@ -190,6 +179,19 @@ async fn update(
         }
     }
     Ok(written)
+}
+
+/// The columns that an update overwrites, as texts that are called `<prefix>0`, `<prefix>1`, …
+fn as_texts(dialect: Dialect, destination: &Destination, prefix: &str) -> String {
+    let table = quote(&destination.table);
+    let columns = destination.values().iter().enumerate();
+    let texts: Vec<_> = columns
+        .map(|(index, column)| {
+            let column = format!("{table}.{}", quote(&column.name));
+            format!("{} AS \"{prefix}{index}\"", dialect.as_text(&column))
+        })
+        .collect();
+    texts.join(", ")
 }
 
 /// The text columns `<prefix>0`, `<prefix>1`, … of a row.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::set::{Set, aliased, chunks};
+use super::{as_texts, values};
 use crate::backend::{self, Dialect, quote};
 use crate::core::plan::{Column, ColumnType, Destination, Write};
 use crate::error::{Doing, Result};
@@ -140,22 +141,36 @@ pub async fn restore(
             format!("{} = {value}", quote(&column.name))
         })
         .collect();
+    let nothing = vec![None; destination.values().len()];
+    let wanted: HashMap<_, _> = rows
+        .iter()
+        .map(|row| (row.key.as_str(), row.before.as_ref().unwrap_or(&nothing)))
+        .collect();
     let mut restored = HashSet::new();
     for chunk in chunks(dialect, &before, texts.len()) {
         let doing = || format!("putting values back in {}", destination.table);
         let set = Set::new(dialect, &texts, chunk).doing(doing())?;
         let sql = format!(
             "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{key} = \"new\".\"c0\" \
-             RETURNING {table}.{key} AS \"key\"",
+             RETURNING {table}.{key} AS \"key\", {}",
             assignments.join(", "),
             aliased(&set.columns),
             set.from,
+            as_texts(dialect, destination, "after"),
         );
         for row in backend::all(connection, &sql, set.values)
             .await
             .doing(doing())?
         {
-            restored.insert(row.try_get("", "key").doing(doing())?);
+            let key: String = row.try_get("", "key").doing(doing())?;
+            let after = values(&row, "after", destination.values().len()).doing(doing())?;
+            // A trigger may have put something else there.
+            if wanted
+                .get(key.as_str())
+                .is_some_and(|before| **before == after)
+            {
+                restored.insert(key);
+            }
         }
     }
     Ok(restored)
