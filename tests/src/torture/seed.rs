@@ -24,6 +24,10 @@ use crate::standing::{Difference, Key, Standing};
 /// Runs and rollbacks after which a seed gives up, because faults do not strike.
 const PHASES: usize = 80;
 
+/// The campaigns of a small source.
+const LEAST_CAMPAIGNS: usize = 20;
+const MOST_CAMPAIGNS: usize = 45;
+
 /// What a seed works with.
 struct Trial<'a> {
     ground: &'a Arc<Ground>,
@@ -46,8 +50,9 @@ pub(super) async fn endure(
     let mut random = Random::new(seed ^ 0x7027);
     let profile = profile(options.backend, seed, &mut random);
     let settings = Settings {
-        // Each page reads the whole text of a large value, so that small pages of them would take minutes.
-        batch_rows: match profile.large {
+        // Each page reads the whole text of a large value, and a whole source has thousands of rows: in small pages either
+        // would take minutes, for each of many runs.
+        batch_rows: match profile.large || profile.campaigns > MOST_CAMPAIGNS {
             true => 100,
             false => random.pick(&[5, 12, 30]),
         },
@@ -86,7 +91,7 @@ fn profile(backend: Backend, seed: u64, random: &mut Random) -> Profile {
     }
     Profile {
         window_days: random.pick(&[1, 2, 5, 10]),
-        campaigns: random.index(25) + 20,
+        campaigns: random.index(MOST_CAMPAIGNS - LEAST_CAMPAIGNS) + LEAST_CAMPAIGNS,
         tasks: 5,
         agent_tasks: 40,
         deals: 25,
