@@ -10,6 +10,11 @@ mod m20251104_000001_journal;
 mod m20251104_000002_intelligence_core;
 mod run_sql;
 
+/// What keeps the journal append-only, as it was made.
+pub mod guards {
+    pub use crate::m20251104_000001_journal::{Guard, POSTGRES_GUARDS, REFUSE, SQLITE_GUARDS};
+}
+
 /// The ordered list of schema changes.
 pub struct Migrator;
 

@@ -46,16 +46,11 @@ const POSTGRES: &[&str] = &[
         "undone_to" BIGINT, "removed" BIGINT NOT NULL, "kept" BIGINT NOT NULL, "gone" BIGINT NOT NULL,
         "first_at" BIGINT NOT NULL, "last_at" BIGINT NOT NULL,
         PRIMARY KEY ("run", "stream")) WITH (fillfactor = 50)"#,
-    r#"CREATE FUNCTION "backstitch_append_only"() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
-        END $$"#,
-    r#"CREATE TRIGGER "backstitch_append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "backstitch_journal"
-        FOR EACH STATEMENT EXECUTE FUNCTION "backstitch_append_only"()"#,
-    r#"ALTER TABLE "backstitch_journal" ENABLE ALWAYS TRIGGER "backstitch_append_only""#,
-    r#"CREATE TRIGGER "backstitch_append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "backstitch_journal_rows"
-        FOR EACH STATEMENT EXECUTE FUNCTION "backstitch_append_only"()"#,
-    r#"ALTER TABLE "backstitch_journal_rows" ENABLE ALWAYS TRIGGER "backstitch_append_only""#,
+    REFUSE,
+    POSTGRES_GUARDS[0].create,
+    POSTGRES_GUARDS[0].always,
+    POSTGRES_GUARDS[1].create,
+    POSTGRES_GUARDS[1].always,
 ];
 
 const SQLITE: &[&str] = &[
@@ -82,14 +77,80 @@ const SQLITE: &[&str] = &[
         "undone_to" INTEGER, "removed" INTEGER NOT NULL, "kept" INTEGER NOT NULL, "gone" INTEGER NOT NULL,
         "first_at" INTEGER NOT NULL, "last_at" INTEGER NOT NULL,
         PRIMARY KEY ("run", "stream"))"#,
-    r#"CREATE TRIGGER "backstitch_journal_no_update" BEFORE UPDATE ON "backstitch_journal"
+    SQLITE_GUARDS[0].create,
+    SQLITE_GUARDS[1].create,
+    SQLITE_GUARDS[2].create,
+    SQLITE_GUARDS[3].create,
+];
+
+/// A trigger that keeps a table append-only: made here, and what an audit compares with what stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard {
+    /// The table.
+    pub table: &'static str,
+    /// The trigger's name.
+    pub name: &'static str,
+    /// The statement that makes it.
+    pub create: &'static str,
+    /// The statement that lets it fire whatever `session_replication_role` says; empty on SQLite, which knows no such
+    /// thing.
+    pub always: &'static str,
+}
+
+/// What PostgreSQL's triggers call.
+pub const REFUSE: &str = r#"CREATE FUNCTION "backstitch_append_only"() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+        END $$"#;
+
+/// The triggers on PostgreSQL.
+pub const POSTGRES_GUARDS: [Guard; 2] = [
+    Guard {
+        table: "backstitch_journal",
+        name: "backstitch_append_only",
+        create: r#"CREATE TRIGGER "backstitch_append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "backstitch_journal"
+        FOR EACH STATEMENT EXECUTE FUNCTION "backstitch_append_only"()"#,
+        always: r#"ALTER TABLE "backstitch_journal" ENABLE ALWAYS TRIGGER "backstitch_append_only""#,
+    },
+    Guard {
+        table: "backstitch_journal_rows",
+        name: "backstitch_append_only",
+        create: r#"CREATE TRIGGER "backstitch_append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON "backstitch_journal_rows"
+        FOR EACH STATEMENT EXECUTE FUNCTION "backstitch_append_only"()"#,
+        always: r#"ALTER TABLE "backstitch_journal_rows" ENABLE ALWAYS TRIGGER "backstitch_append_only""#,
+    },
+];
+
+/// The triggers on SQLite.
+pub const SQLITE_GUARDS: [Guard; 4] = [
+    Guard {
+        table: "backstitch_journal",
+        name: "backstitch_journal_no_update",
+        create: r#"CREATE TRIGGER "backstitch_journal_no_update" BEFORE UPDATE ON "backstitch_journal"
         BEGIN SELECT RAISE(ABORT, 'backstitch_journal is append-only'); END"#,
-    r#"CREATE TRIGGER "backstitch_journal_no_delete" BEFORE DELETE ON "backstitch_journal"
+        always: "",
+    },
+    Guard {
+        table: "backstitch_journal",
+        name: "backstitch_journal_no_delete",
+        create: r#"CREATE TRIGGER "backstitch_journal_no_delete" BEFORE DELETE ON "backstitch_journal"
         BEGIN SELECT RAISE(ABORT, 'backstitch_journal is append-only'); END"#,
-    r#"CREATE TRIGGER "backstitch_journal_rows_no_update" BEFORE UPDATE ON "backstitch_journal_rows"
+        always: "",
+    },
+    Guard {
+        table: "backstitch_journal_rows",
+        name: "backstitch_journal_rows_no_update",
+        create: r#"CREATE TRIGGER "backstitch_journal_rows_no_update" BEFORE UPDATE ON "backstitch_journal_rows"
         BEGIN SELECT RAISE(ABORT, 'backstitch_journal_rows is append-only'); END"#,
-    r#"CREATE TRIGGER "backstitch_journal_rows_no_delete" BEFORE DELETE ON "backstitch_journal_rows"
+        always: "",
+    },
+    Guard {
+        table: "backstitch_journal_rows",
+        name: "backstitch_journal_rows_no_delete",
+        create: r#"CREATE TRIGGER "backstitch_journal_rows_no_delete" BEFORE DELETE ON "backstitch_journal_rows"
         BEGIN SELECT RAISE(ABORT, 'backstitch_journal_rows is append-only'); END"#,
+        always: "",
+    },
 ];
 
 /// Finds what a source key met: quarantine asks for it on every catch-up batch with bad rows.

@@ -155,7 +155,8 @@ pub async fn newest(
     Ok(found.into_iter().map(|row| (row.seq, row.into())).collect())
 }
 
-/// Loads the provenance of up to `limit` batches of a stream, that of `seq` and the next, by their seq.
+/// Loads the provenance of up to `limit` batches of a stream, that of `seq` and the next, by their seq, each with the
+/// table that it names.
 ///
 /// # Errors
 /// The database's.
@@ -163,7 +164,7 @@ pub async fn load_from(
     connection: &impl ConnectionTrait,
     (run, stream, seq): (&str, &str, i64),
     limit: u64,
-) -> Result<BTreeMap<i64, Packed>> {
+) -> Result<BTreeMap<i64, (String, Packed)>> {
     let found = of_stream(run, stream)
         .filter(rows::Column::Seq.gte(seq))
         .order_by_asc(rows::Column::Seq)
@@ -171,7 +172,11 @@ pub async fn load_from(
         .all(connection)
         .await
         .doing("reading the provenance of batches")?;
-    Ok(found.into_iter().map(|row| (row.seq, row.into())).collect())
+    let with_table = |mut row: rows::Model| {
+        let table = std::mem::take(&mut row.table_name);
+        (row.seq, (table, row.into()))
+    };
+    Ok(found.into_iter().map(with_table).collect())
 }
 
 fn of_stream(run: &str, stream: &str) -> Select<rows::Entity> {

@@ -50,6 +50,7 @@ mod signals;
 mod silence;
 mod sizes;
 mod storage;
+mod surroundings;
 mod tamper;
 mod tidy;
 mod tls;

@@ -8,9 +8,9 @@ use tests::scenario::Scenario;
 
 on_both!(plain_changes_are_refused, forgeries_are_found);
 
-const JOURNAL: &str = "backstitch_journal";
-const ROWS: &str = "backstitch_journal_rows";
-const PARTITION: &str = "backstitch_partition";
+pub(crate) const JOURNAL: &str = "backstitch_journal";
+pub(crate) const ROWS: &str = "backstitch_journal_rows";
+pub(crate) const PARTITION: &str = "backstitch_partition";
 
 pub(crate) async fn completed(backend: Backend) -> Result<Scenario> {
     let profile = Profile {
@@ -213,7 +213,7 @@ const fn forge(
 }
 
 /// A batch that is neither the first nor the last event of its stream.
-const MIDDLE: &str = "position = (SELECT MIN(one.position) FROM backstitch_journal AS one WHERE one.kind = 'BatchCommitted' \
+pub(crate) const MIDDLE: &str = "position = (SELECT MIN(one.position) FROM backstitch_journal AS one WHERE one.kind = 'BatchCommitted' \
      AND one.seq > 1 AND EXISTS (SELECT 1 FROM backstitch_journal AS next WHERE next.run = one.run \
      AND next.stream = one.stream AND next.seq = one.seq + 1))";
 const QUARANTINED: &str =
@@ -221,7 +221,7 @@ const QUARANTINED: &str =
 /// The last event of a partition; of one that is gone, only its stream can be named.
 const LAST_OF_A_STREAM: &str =
     "position = (SELECT MAX(position) FROM backstitch_journal WHERE stream LIKE 'kpi_history/%')";
-const FIRST_ROWS: &str = "stream = (SELECT MIN(stream) FROM backstitch_journal_rows) AND seq = (SELECT MIN(first.seq) FROM \
+pub(crate) const FIRST_ROWS: &str = "stream = (SELECT MIN(stream) FROM backstitch_journal_rows) AND seq = (SELECT MIN(first.seq) FROM \
      backstitch_journal_rows AS first WHERE first.stream = backstitch_journal_rows.stream)";
 const A_PARTITION: &str =
     "stream = (SELECT MIN(stream) FROM backstitch_partition WHERE written > 0)";

@@ -2,21 +2,23 @@
 //! Reads in pages; holds one run's partitions in memory, never its batches. A worker may go on meanwhile: what differs
 //! is looked at again at one instant before it is called wrong.
 
+mod guards;
+mod report;
 mod surroundings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use crate::backend::{Connection, Database};
 use crate::chain::Head;
-use crate::core::event::{Event, FORMAT};
+use crate::core::event::{BatchCommitted, Event, FORMAT};
 use crate::core::replay::{RUN_STREAM, Replay};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::heads::Heads;
 use crate::journal::{self, Entry};
 use crate::provenance::Packed;
 use crate::{projection, provenance, runs, standing};
+
+pub use self::report::{Finding, Report};
 
 /// Events in a page.
 const PAGE: u64 = 1_000;
@@ -24,36 +26,8 @@ const PAGE: u64 = 1_000;
 /// Batches whose provenance is read at once: a batch's may take megabytes.
 const READ_AHEAD: u64 = 8;
 
-/// What an audit found.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
-    /// Runs read.
-    pub runs: usize,
-    /// Streams read.
-    pub streams: usize,
-    /// Events read.
-    pub events: u64,
-    /// Rows of which the provenance was checked.
-    pub rows: u64,
-    /// The newest format of events that a newer release wrote: they are chained in order, and what they say could not
-    /// be checked. None where this build knows them all.
-    pub newer: Option<i32>,
-    /// What is off, the first of each stream; empty where nothing is.
-    pub findings: Vec<Finding>,
-}
-
-/// Something that is off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The run.
-    pub run: String,
-    /// The stream.
-    pub stream: String,
-    /// The event; none where it is not one event.
-    pub seq: Option<i64>,
-    /// What is off.
-    pub what: String,
-}
+/// What is wrong with an event that is there again.
+const TWICE: &str = "it stands more than once";
 
 /// Audits the whole journal; with heads that were kept elsewhere also that nothing up to them is missing.
 ///
@@ -81,8 +55,12 @@ pub async fn audit(database: &Database, kept: Option<&Heads>) -> Result<Report> 
         auditor.run(&streams).await?;
     }
     report.findings.extend(gone);
-    let around = surroundings::look(database.connection()).await?;
+    let mut around = surroundings::look(database.connection()).await?;
+    // An event that stands twice may have been met in its stream.
+    around.retain(|finding| !report.findings.contains(finding));
     report.findings.extend(around);
+    let unguarded = guards::look(database.connection()).await?;
+    report.findings.extend(unguarded);
     Ok(report)
 }
 
@@ -95,8 +73,8 @@ struct Auditor<'a> {
     ends: BTreeMap<String, End>,
     /// The heads before anything was undone: what `UnitCompleted` ties in.
     forward: BTreeMap<String, String>,
-    /// The provenance of the stream's next batches, by seq.
-    ahead: BTreeMap<i64, Packed>,
+    /// The provenance of the stream's next batches, by seq, and the table that each names.
+    ahead: BTreeMap<i64, (String, Packed)>,
     /// Whether this build knows every event so far; what follows one that it does not know cannot be folded.
     is_known: bool,
 }
@@ -105,6 +83,8 @@ struct Auditor<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct End {
     head: Head,
+    /// Where its last event stands among those of all streams.
+    position: i64,
     /// When its first and its last event were appended.
     times: (i64, i64),
 }
@@ -164,7 +144,7 @@ impl<'a> Auditor<'a> {
                 journal::stream_after(connection, self.run, stream, end.head.seq, PAGE).await?;
             for entry in &page {
                 self.report.events += 1;
-                if let Err(what) = self.event(stream, &end.head, entry).await? {
+                if let Err(what) = self.event(stream, &end, entry).await? {
                     self.find(stream, Some(entry.seq), what);
                     return Ok(());
                 }
@@ -188,9 +168,12 @@ impl<'a> Auditor<'a> {
     async fn event(
         &mut self,
         stream: &str,
-        head: &Head,
+        End { head, position, .. }: &End,
         entry: &Entry,
     ) -> Result<std::result::Result<(), String>> {
+        if entry.seq == head.seq {
+            return Ok(Err(TWICE.into()));
+        }
         if entry.seq != head.seq + 1 {
             return Ok(Err(format!("event {} before it is missing", head.seq + 1)));
         }
@@ -201,6 +184,13 @@ impl<'a> Auditor<'a> {
         }
         if journal::hash(entry) != entry.hash {
             return Ok(Err("it does not match its hash: it was changed".into()));
+        }
+        // Whoever appends to a stream does so behind its end, and positions are given as events are inserted.
+        if entry.position <= *position {
+            return Ok(Err(
+                "its position is not behind that of the event before it: they were renumbered"
+                    .into(),
+            ));
         }
         let kept = self.kept(stream).filter(|kept| kept.seq == entry.seq);
         if kept.is_some_and(|kept| kept.hash != entry.hash) {
@@ -225,26 +215,41 @@ impl<'a> Auditor<'a> {
         }
         match event {
             Event::BatchCommitted(batch) if batch.provenance.is_some() => {
-                if !self.ahead.contains_key(&entry.seq) {
-                    let place = (self.run, stream, entry.seq);
-                    self.ahead =
-                        provenance::load_from(self.connection(), place, READ_AHEAD).await?;
-                }
-                match self.ahead.remove(&entry.seq) {
-                    None => Ok(Err("its provenance is missing".into())),
-                    Some(packed) if !standing::is_of(&packed, &batch) => {
-                        Ok(Err("its provenance was changed".into()))
-                    }
-                    Some(packed) => match packed.unpack() {
-                        Ok(rows) if rows.len() as u64 == batch.written.unsigned_abs() => {
-                            self.report.rows += rows.len() as u64;
-                            Ok(Ok(()))
-                        }
-                        _ => Ok(Err("its provenance has another number of rows".into())),
-                    },
-                }
+                self.provenance((stream, entry.seq), &batch).await
             }
             _ => Ok(Ok(())),
+        }
+    }
+
+    /// Checks the provenance of a batch.
+    async fn provenance(
+        &mut self,
+        (stream, seq): (&str, i64),
+        batch: &BatchCommitted,
+    ) -> Result<std::result::Result<(), String>> {
+        if !self.ahead.contains_key(&seq) {
+            let place = (self.run, stream, seq);
+            self.ahead = provenance::load_from(self.connection(), place, READ_AHEAD).await?;
+        }
+        let Some((table, packed)) = self.ahead.remove(&seq) else {
+            return Ok(Err("its provenance is missing".into()));
+        };
+        if !standing::is_of(&packed, batch) {
+            return Ok(Err("its provenance was changed".into()));
+        }
+        let run = self.replay.run.as_ref();
+        let destination = run.and_then(|run| run.started.destination(&batch.unit));
+        if destination.is_none_or(|destination| destination.table != table) {
+            return Ok(Err(format!(
+                "its provenance names the table {table}, which its unit does not write into"
+            )));
+        }
+        match packed.unpack() {
+            Ok(rows) if rows.len() as u64 == batch.written.unsigned_abs() => {
+                self.report.rows += rows.len() as u64;
+                Ok(Ok(()))
+            }
+            _ => Ok(Err("its provenance has another number of rows".into())),
         }
     }
 
@@ -284,7 +289,7 @@ impl<'a> Auditor<'a> {
             .collect();
         let mut differing = Vec::new();
         for (stream, state) in std::mem::take(&mut self.replay.partitions) {
-            let End { head, times } = self.ends.remove(&stream).unwrap_or_else(End::start);
+            let End { head, times, .. } = self.ends.remove(&stream).unwrap_or_else(End::start);
             let gate = run.gate(&state.planned.unit);
             let folded = projection::row(self.run, &state, gate, &head, times);
             if rows.remove(&stream) != Some(folded) {
@@ -335,6 +340,7 @@ impl End {
     fn start() -> Self {
         Self {
             head: Head::empty(),
+            position: 0,
             times: (0, 0),
         }
     }
@@ -349,48 +355,8 @@ impl End {
                 seq: entry.seq,
                 hash: entry.hash.clone(),
             },
+            position: entry.position,
             times: (first, entry.at),
         }
-    }
-}
-
-impl Report {
-    /// The report as an error, where something is off.
-    ///
-    /// # Errors
-    /// [`Error::Failed`], naming the first finding. [`Error::Refused`]: a newer release wrote some of the events.
-    pub fn into_result(self) -> Result<Self> {
-        match (self.findings.first(), self.newer) {
-            (None, None) => Ok(self),
-            (None, Some(version)) => Err(journal::newer(version)),
-            (Some(first), _) => Err(Error::Failed(format!("the journal is damaged: {first}"))),
-        }
-    }
-}
-
-impl Finding {
-    /// A stream ends before a head that was kept of it.
-    fn cut(run: &str, stream: &str, end: i64, kept: i64) -> Self {
-        Self {
-            run: run.to_owned(),
-            stream: stream.to_owned(),
-            seq: Some(end + 1),
-            what: format!(
-                "it is missing, and all up to event {kept}, where the stream ended when its head was taken"
-            ),
-        }
-    }
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.run.is_empty() {
-            write!(formatter, "run {} stream {}", self.run, self.stream)?;
-            if let Some(seq) = self.seq {
-                write!(formatter, " event {seq}")?;
-            }
-            formatter.write_str(": ")?;
-        }
-        formatter.write_str(&self.what)
     }
 }
