@@ -170,14 +170,7 @@ async fn a_million_events(backend: Backend) -> Result<()> {
     feedback(&scenario, 1_020_000, &rating, &now(backend)).await?;
     let run = || {
         let run = scenario.run_without_migrating()?;
-        let all = [
-            "--unit",
-            "agent_feedback",
-            "--partitions",
-            "1",
-            "--max-bad",
-            "100%",
-        ];
+        let all = ["--unit", "agent_feedback", "--partitions", "1"];
         Ok::<_, anyhow::Error>(run.args(all))
     };
     let newest = async || -> Result<i64> {
