@@ -206,7 +206,7 @@ async fn a_million_events(backend: Backend) -> Result<()> {
         "{at} events, {backend:?}: first new batch after {restarted:.1?}, the worker took {worker} KiB, verifying {verifying}"
     );
     say(&figures);
-    ensure!(worker < 96 * MIB && verifying < 96 * MIB, "{figures}");
+    ensure!(worker < 128 * MIB && verifying < 96 * MIB, "{figures}");
     Ok(())
 }
 
