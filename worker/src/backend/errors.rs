@@ -37,15 +37,9 @@ fn is_untrusted(error: &std::io::Error) -> bool {
 
 /// Whether the connection was given up because it would not have been encrypted, or not to the right server.
 fn is_insecure(error: &DbErr) -> bool {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error))
-    | DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
-        return false;
-    };
-    match error.as_ref() {
-        sqlx::Error::Tls(_) => true,
-        sqlx::Error::Io(error) => is_untrusted(error),
+    match driver(error) {
+        Some(sqlx::Error::Tls(_)) => true,
+        Some(sqlx::Error::Io(error)) => is_untrusted(error),
         _ => false,
     }
 }
@@ -132,14 +126,18 @@ pub fn code(error: &DbErr) -> Option<String> {
 
 /// What the database itself has answered.
 fn error_of(error: &DbErr) -> Option<&dyn DatabaseError> {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error))
-    | DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
-        return None;
-    };
-    match error.as_ref() {
+    match driver(error)? {
         sqlx::Error::Database(database) => Some(database.as_ref()),
+        _ => None,
+    }
+}
+
+/// What the driver has said.
+fn driver(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error.as_ref()),
         _ => None,
     }
 }

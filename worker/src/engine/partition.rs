@@ -50,29 +50,21 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut took = Duration::ZERO;
     let mut ahead = read(context, row, cursor.clone(), limit);
     loop {
-        match context
+        let held = context
             .pace
             .hold(&context.decisions, &context.shutdown)
-            .await
-        {
-            // What was read before a hold is old by now.
-            Ok(true) => {
-                finish(ahead).await;
-                if context.shutdown.is_requested() {
-                    return Ok(Left::Stopping);
-                }
-                ahead = read(context, row, cursor.clone(), limit);
-            }
-            Ok(false) => {}
-            Err(error) => {
-                finish(ahead).await;
+            .await;
+        // What was read before a hold is old by now.
+        if !matches!(held, Ok(false)) {
+            finish(ahead).await;
+            if let Err(error) = held {
                 retry.pause(error, &context.shutdown).await?;
-                if context.shutdown.is_requested() {
-                    return Ok(Left::Stopping);
-                }
-                ahead = read(context, row, cursor.clone(), limit);
-                continue;
             }
+            if context.shutdown.is_requested() {
+                return Ok(Left::Stopping);
+            }
+            ahead = read(context, row, cursor.clone(), limit);
+            continue;
         }
         let step = match joined(row, ahead).await {
             Ok(page) => {

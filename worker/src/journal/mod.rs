@@ -349,8 +349,7 @@ pub async fn at(
     stream: &str,
     seq: i64,
 ) -> Result<Option<Entry>> {
-    let entries = stream_after(connection, run, stream, seq - 1, 1).await?;
-    Ok(entries.into_iter().find(|entry| entry.seq == seq))
+    Ok(among(connection, (run, stream), [seq]).await?.pop())
 }
 
 /// A bad row's key as it is stored, so that an index can hold it: of a very long one the beginning, and a hash of the whole.

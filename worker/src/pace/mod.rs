@@ -83,7 +83,8 @@ impl Pace {
             && let Some(behind) = self.look(&mut seen, decisions.database()).await?
             && behind.by > limit
         {
-            self.wait(&mut seen, decisions, shutdown, behind).await?;
+            self.wait(&mut seen, (decisions, shutdown), behind, limit)
+                .await?;
             self.holds.fetch_add(1, Ordering::SeqCst);
         }
         Ok(self.holds.load(Ordering::SeqCst) != before)
@@ -93,11 +94,11 @@ impl Pace {
     async fn wait(
         &self,
         seen: &mut Seen,
-        decisions: &Decisions,
-        shutdown: &Shutdown,
+        (decisions, shutdown): (&Decisions, &Shutdown),
         behind: Behind,
+        limit: Duration,
     ) -> Result<()> {
-        let (began, limit) = (Instant::now(), self.limits.max_lag.0.unwrap_or_default());
+        let began = Instant::now();
         let signal = format!("replica {} is behind", behind.name);
         let started = Event::HoldStarted {
             signal: signal.clone(),
