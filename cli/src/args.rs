@@ -181,6 +181,6 @@ mod tests {
             assert!(command.get_after_help().is_some(), "{}", command.get_name());
             checked += 1;
         }
-        assert_eq!(checked, 14);
+        assert!(checked >= 14, "{checked}");
     }
 }

@@ -15,6 +15,35 @@ pub mod guards {
     pub use crate::m20251104_000001_journal::{Guard, POSTGRES_GUARDS, REFUSE, SQLITE_GUARDS};
 }
 
+/// The SQL of a schema change, for people to read and to sign.
+#[derive(Clone, Copy, Debug)]
+pub struct Sql {
+    /// The change's name.
+    pub name: &'static str,
+    postgres: [&'static [&'static str]; 2],
+    sqlite: [&'static [&'static str]; 3],
+}
+
+impl Sql {
+    /// Its statements in their order, for SQLite or for PostgreSQL.
+    pub fn statements(&self, sqlite: bool) -> impl Iterator<Item = &'static str> {
+        let lists: &[&[&str]] = match sqlite {
+            true => &self.sqlite,
+            false => &self.postgres,
+        };
+        lists.to_vec().into_iter().flatten().copied()
+    }
+}
+
+/// The SQL of all schema changes, in order.
+#[must_use]
+pub fn sql() -> [Sql; 2] {
+    [
+        m20251104_000001_journal::SQL,
+        m20251104_000002_intelligence_core::SQL,
+    ]
+}
+
 /// The ordered list of schema changes.
 pub struct Migrator;
 

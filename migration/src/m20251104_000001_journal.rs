@@ -22,6 +22,12 @@ impl MigrationTrait for Migration {
     }
 }
 
+pub(crate) const SQL: crate::Sql = crate::Sql {
+    name: "m20251104_000001_journal",
+    postgres: [POSTGRES, &[]],
+    sqlite: [SQLITE, &[], &[]],
+};
+
 const POSTGRES: &[&str] = &[
     r#"CREATE TABLE "backstitch_journal" (
         "position" BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -17,12 +17,7 @@ impl MigrationTrait for Migration {
         // SQLite has no ADD COLUMN IF NOT EXISTS.
         let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
         if sqlite && !manager.has_column("Campaign", "prompt").await? {
-            run_sql(
-                manager,
-                &[],
-                &[r#"ALTER TABLE "Campaign" ADD COLUMN "prompt" TEXT"#],
-            )
-            .await?;
+            run_sql(manager, &[], SQLITE_COLUMN).await?;
         }
         run_sql(manager, INDEXES, INDEXES).await
     }
@@ -35,6 +30,12 @@ impl MigrationTrait for Migration {
         Some(true)
     }
 }
+
+pub(crate) const SQL: crate::Sql = crate::Sql {
+    name: "m20251104_000002_intelligence_core",
+    postgres: [POSTGRES, INDEXES],
+    sqlite: [SQLITE, SQLITE_COLUMN, INDEXES],
+};
 
 const POSTGRES: &[&str] = &[
     r#"CREATE TABLE IF NOT EXISTS "IntelligenceEvent" (
@@ -136,6 +137,8 @@ const SQLITE: &[&str] = &[
         "createdAt" TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
         "createdBy" TEXT NOT NULL)"#,
 ];
+
+const SQLITE_COLUMN: &[&str] = &[r#"ALTER TABLE "Campaign" ADD COLUMN "prompt" TEXT"#];
 
 const INDEXES: &[&str] = &[
     r#"CREATE INDEX IF NOT EXISTS "IntelligenceEvent_tenantId_eventType_createdAt_idx" ON "IntelligenceEvent" ("tenantId", "eventType", "createdAt")"#,

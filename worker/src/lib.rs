@@ -26,6 +26,7 @@ pub mod provenance;
 pub mod report;
 pub mod retry;
 pub mod roles;
+pub mod runbook;
 pub mod runs;
 pub mod schema;
 pub mod shutdown;

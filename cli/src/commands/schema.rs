@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Subcommand;
-use worker::{roles, schema, units};
+use worker::{roles, runs, schema, units};
 
 use crate::args::Global;
 use crate::confirm::confirm;
@@ -89,7 +89,7 @@ async fn up(global: &Global) -> Result {
     let database = global.connect().await?;
     let plan = Arc::new(units::phase5(Vec::new()));
     schema::check_source(&database, &plan).await?;
-    let applied = schema::up(&database, &plan).await?;
+    let applied = schema::up(&database, &plan, &runs::worker_id("cli")).await?;
     show(global, &Changed::Applied(applied))
 }
 

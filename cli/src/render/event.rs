@@ -1,5 +1,7 @@
 //! One line for each event.
 
+mod evidence;
+
 use worker::core::event::{BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted};
 use worker::journal::{self, Entry};
 use worker::report::number;
@@ -93,6 +95,7 @@ fn words(event: &Event) -> String {
             humantime::format_duration(std::time::Duration::from_millis(*millis))
         ),
         Event::WorkerStopped { reason } => reason.clone(),
+        _ => evidence::words(event),
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::backend::{Connection, Database};
 use crate::chain::Head;
 use crate::core::event::{BatchCommitted, Event, FORMAT};
-use crate::core::replay::{RUN_STREAM, Replay};
+use crate::core::replay::{RUN_STREAM, RUNBOOK, Replay};
 use crate::error::{Doing, Result};
 use crate::heads::Heads;
 use crate::journal::{self, Entry};
@@ -50,7 +50,7 @@ pub async fn audit(database: &Database, kept: Option<&Heads>) -> Result<Report> 
         // The run's own stream plans the partitions, so it is folded first.
         let mut streams = Vec::from_iter(streams);
         streams.sort_by_key(|stream| stream != RUN_STREAM);
-        report.runs += 1;
+        report.runs += usize::from(run != RUNBOOK);
         let auditor = Auditor::new(database, &run, kept, &mut report);
         auditor.run(&streams).await?;
     }
@@ -125,6 +125,10 @@ impl<'a> Auditor<'a> {
             self.stream(stream).await?;
         }
         if !self.is_known {
+            return Ok(());
+        }
+        if self.run == RUNBOOK {
+            self.tied();
             return Ok(());
         }
         self.completed();
@@ -272,6 +276,16 @@ impl<'a> Auditor<'a> {
             if !self.report.findings.iter().any(is_found) {
                 let what =
                     "it does not end where UnitCompleted says: events are missing at its end";
+                self.find(&stream, None, what.into());
+            }
+        }
+    }
+
+    /// The heads that verdicts tie into the runbook's chain are those of their streams.
+    fn tied(&mut self) {
+        for (stream, head) in std::mem::take(&mut self.replay.runbook.tied) {
+            if self.forward.get(&stream) != Some(&head) {
+                let what = "it does not end where the runbook says: events at its end are missing, or stand behind it";
                 self.find(&stream, None, what.into());
             }
         }

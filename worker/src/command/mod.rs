@@ -158,7 +158,7 @@ async fn try_open(
     options: &Options,
     worker: &str,
 ) -> Result<(Plan, Opened), Error> {
-    let inputs = prepare(database, args, named).await?;
+    let inputs = prepare(database, args, named, worker).await?;
     let plan = Arc::new(units::phase5(inputs));
     let opened = engine::open(database, &plan, options, worker).await?;
     // Another worker may have started the run in between, with files of its own.
@@ -264,13 +264,14 @@ async fn prepare(
     database: &Database,
     args: &RunArgs,
     named: &[Input],
+    worker: &str,
 ) -> Result<Vec<Input>, Error> {
     let plan = Arc::new(units::phase5(Vec::new()));
     schema::check_source(database, &plan).await?;
     let as_of = args.as_of.map(|as_of| as_of.timestamp_millis());
     engine::check_as_of(database, as_of).await?;
     if args.migrate || args.demo {
-        for applied in schema::try_up(database, &plan).await? {
+        for applied in schema::try_up(database, &plan, worker).await? {
             note(&format!("applied schema change {applied}"));
         }
     } else {

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::event::Event;
-use super::state::{Illegal, PartitionState, RunState};
+use super::event::{Event, Home};
+use super::state::{Illegal, PartitionState, RunState, RunbookState};
 
 /// The name of the stream that holds a run's own events.
 pub const RUN_STREAM: &str = "run";
 
 /// The prefix of the streams that hold a worker's own events.
 pub const WORKER_STREAM: &str = "worker/";
+
+/// The stream that holds the runbook's events, and the name under which it stands in a run's place: evidence is of the
+/// database, whatever runs there are.
+pub const RUNBOOK: &str = "runbook";
 
 /// A run as its events tell it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +22,8 @@ pub struct Replay {
     pub run: Option<RunState>,
     /// Its partitions' states, by stream.
     pub partitions: BTreeMap<String, PartitionState>,
+    /// The runbook, where these are its events and no run's.
+    pub runbook: RunbookState,
 }
 
 impl Replay {
@@ -40,6 +46,10 @@ impl Replay {
         if stream.starts_with(WORKER_STREAM) {
             return worker(stream, event);
         }
+        // No run is called so, and a runbook plans no partition.
+        if self.run.is_none() && event.home() != Home::Partition {
+            return self.runbook.apply(stream, event);
+        }
         match self.partitions.get_mut(stream) {
             Some(partition) => partition.apply(event),
             None => Err(Illegal {
@@ -53,25 +63,9 @@ impl Replay {
 
 /// A worker's stream tells its decisions; they bind nobody else, so only their kind is checked.
 fn worker(stream: &str, event: &Event) -> Result<(), Illegal> {
-    match event {
-        Event::WorkerStarted { .. }
-        | Event::BatchResized { .. }
-        | Event::HoldStarted { .. }
-        | Event::HoldEnded { .. }
-        | Event::WorkerStopped { .. } => Ok(()),
-        Event::RunStarted(_)
-        | Event::DatabaseAdopted { .. }
-        | Event::PartitionPlanned(_)
-        | Event::UnitStopped { .. }
-        | Event::UnitReopened { .. }
-        | Event::BudgetChanged { .. }
-        | Event::UnitCompleted(_)
-        | Event::RunCompleted { .. }
-        | Event::UndoStarted { .. }
-        | Event::UndoCompleted { .. }
-        | Event::RowQuarantined { .. }
-        | Event::BatchCommitted(_)
-        | Event::BatchUndone(_) => Err(Illegal {
+    match event.home() {
+        Home::Worker => Ok(()),
+        _ => Err(Illegal {
             state: stream.into(),
             event: event.kind(),
             why: "it belongs to another stream".into(),

@@ -6,12 +6,15 @@ mod losses;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::DatabaseTransaction;
 
-use crate::backend::{Database, quote};
+use crate::backend::{Database, Dialect, quote};
+use crate::core::event::Event;
 use crate::core::plan::Write;
+use crate::core::replay::RUNBOOK;
 use crate::engine::Plan;
 use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::retry::Retry;
+use crate::runbook;
 use crate::shutdown::Shutdown;
 
 pub use self::expected::{check_source, image, missing, source};
@@ -94,10 +97,10 @@ pub async fn check_applied(database: &Database) -> Result<()> {
 ///
 /// # Errors
 /// As [`try_up`].
-pub async fn up(database: &Database, plan: &Plan) -> Result<Vec<String>> {
+pub async fn up(database: &Database, plan: &Plan, worker: &str) -> Result<Vec<String>> {
     let mut retry = Retry::default();
     loop {
-        match try_up(database, plan).await {
+        match try_up(database, plan, worker).await {
             Ok(applied) => return Ok(applied),
             Err(error) => retry.pause(error, &Shutdown::default()).await?,
         }
@@ -109,7 +112,7 @@ pub async fn up(database: &Database, plan: &Plan) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// [`Error::Refused`]: a table of somebody else is in the way. The database's. Nothing is applied then.
-pub async fn try_up(database: &Database, plan: &Plan) -> Result<Vec<String>> {
+pub async fn try_up(database: &Database, plan: &Plan, worker: &str) -> Result<Vec<String>> {
     if status(database)
         .await?
         .iter()
@@ -132,11 +135,60 @@ pub async fn try_up(database: &Database, plan: &Plan) -> Result<Vec<String>> {
         check_shapes(database, plan).await?;
         let applied = Migrator::up(&transaction, None).await;
         applied.doing("applying the schema; nothing of it was kept")?;
+        let event = Event::SchemaApplied {
+            changes: names.clone(),
+            digest: digest(database.dialect()),
+        };
+        runbook::append(&transaction, worker, RUNBOOK, &[event]).await?;
     }
     fault::point(|| "schema: applied".into());
     transaction.commit().await.doing("applying the schema")?;
     fault::point(|| "schema: committed".into());
     Ok(names)
+}
+
+/// Whether the journal's own tables are there.
+///
+/// # Errors
+/// The database's.
+pub async fn has_journal(database: &Database) -> Result<bool> {
+    let changes = status(database).await?;
+    let journal = changes.first();
+    Ok(journal.is_some_and(|change| change.is_applied))
+}
+
+/// Makes the journal's own tables where the database has none, and nothing else of the schema: evidence begins before it.
+///
+/// # Errors
+/// [`Error::Refused`]: a table of somebody else is in the way. The database's.
+pub async fn make_journal(database: &Database) -> Result<()> {
+    if has_journal(database).await? {
+        return Ok(());
+    }
+    let transaction = begin(database).await?;
+    let pending = Migrator::get_pending_migrations_read_only(&transaction).await;
+    let pending = pending.doing("reading which schema changes are applied")?;
+    if pending.len() == Migrator::migrations().len() {
+        check_unused(database).await?;
+        let made = Migrator::up(&transaction, Some(1)).await;
+        made.doing("making the journal's tables; nothing of them was kept")?;
+    }
+    let made = transaction.commit().await;
+    made.doing("making the journal's tables")
+}
+
+/// BLAKE3 over the SQL of all changes, in hexadecimal: what a review of it vouches for.
+#[must_use]
+pub fn digest(dialect: Dialect) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for change in migration::sql() {
+        hasher.update(change.name.as_bytes());
+        for statement in change.statements(dialect == Dialect::Sqlite) {
+            hasher.update(&(statement.len() as u64).to_le_bytes());
+            hasher.update(statement.as_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Refuses tables under our own names where no change is applied.

@@ -13,6 +13,7 @@ mod illegal;
 mod model;
 mod oracle;
 mod replay;
+mod runbook;
 mod undo;
 
 /// Tells what a test has seen; shown with `--nocapture`, and where it fails.

@@ -19,14 +19,20 @@
 //! |---|---|---|
 //! | open | `RowQuarantined`, `BatchCommitted` | open; done after the last batch |
 //! | open, done | `BatchUndone` | undoing: nothing but `BatchUndone` may follow, from the newest batch to the oldest |
+//!
+//! The runbook (stream `runbook`) collects evidence rather than passing through states: any of its events may follow any
+//! other, but for those that speak of a backup, an item or a stream that it does not know. A gate's and a deep
+//! validation's stream begin with their start.
 
 mod partition;
 mod run;
+mod runbook;
 #[cfg(test)]
 mod tests;
 
 pub use self::partition::PartitionState;
 pub use self::run::{Gate, RunState, RunStatus, UnitState, UnitStatus};
+pub use self::runbook::RunbookState;
 
 /// An event that the state does not allow: a bug, or a journal that somebody changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -88,23 +88,7 @@ impl PartitionState {
                 self.gone += undone.gone;
                 Ok(())
             }
-            Event::RunStarted(_)
-            | Event::DatabaseAdopted { .. }
-            | Event::PartitionPlanned(_)
-            | Event::UnitStopped { .. }
-            | Event::UnitReopened { .. }
-            | Event::BudgetChanged { .. }
-            | Event::UnitCompleted(_)
-            | Event::RunCompleted { .. }
-            | Event::UndoStarted { .. }
-            | Event::UndoCompleted { .. }
-            | Event::WorkerStarted { .. }
-            | Event::BatchResized { .. }
-            | Event::HoldStarted { .. }
-            | Event::HoldEnded { .. }
-            | Event::WorkerStopped { .. } => {
-                Err(self.illegal(event, "it belongs to another stream"))
-            }
+            _ => Err(self.illegal(event, "it belongs to another stream")),
         }
     }
 

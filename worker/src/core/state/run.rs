@@ -245,16 +245,7 @@ impl RunState {
                 };
                 Ok(())
             }
-            Event::RowQuarantined { .. }
-            | Event::BatchCommitted(_)
-            | Event::BatchUndone(_)
-            | Event::WorkerStarted { .. }
-            | Event::BatchResized { .. }
-            | Event::HoldStarted { .. }
-            | Event::HoldEnded { .. }
-            | Event::WorkerStopped { .. } => {
-                Err(self.illegal(event, "it belongs to another stream"))
-            }
+            _ => Err(self.illegal(event, "it belongs to another stream")),
         }
     }
 

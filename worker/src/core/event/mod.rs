@@ -1,19 +1,28 @@
 //! The events: what can be said in the journal, in the past tense, and how it is stored.
 
+mod evidence;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Destination, UnitPin};
 
+pub use self::evidence::{
+    Backup, BackupMethod, BackupRestored, BackupVerified, Found, GateJudged, GateSampled,
+    GateStarted, PlanRehearsed, PreflightChecked, SmokeTested, TargetJudged, UnitRehearsed,
+    Validated, ValidationAdvanced,
+};
+
 /// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.
 ///
 /// - 1: the first.
 /// - 2: `HoldStarted`, `HoldEnded`.
-pub const FORMAT: i32 = 2;
+/// - 3: the runbook's events, from `PreflightChecked` on.
+pub const FORMAT: i32 = 3;
 
 /// The stored names of all events.
-pub const KINDS: [&str; 18] = [
+pub const KINDS: [&str; 40] = [
     "RunStarted",
     "DatabaseAdopted",
     "PartitionPlanned",
@@ -32,6 +41,28 @@ pub const KINDS: [&str; 18] = [
     "HoldStarted",
     "HoldEnded",
     "WorkerStopped",
+    "PreflightChecked",
+    "BackupTaken",
+    "BackupFailed",
+    "BackupVerified",
+    "BackupRestored",
+    "SqlReviewed",
+    "PlanRehearsed",
+    "PlanApproved",
+    "SchemaApplied",
+    "SchemaVerified",
+    "CompatChecked",
+    "Validated",
+    "GateJudged",
+    "SmokeTested",
+    "ItemTicked",
+    "ItemReopened",
+    "SignedOff",
+    "CertificateIssued",
+    "GateStarted",
+    "GateSampled",
+    "ValidationStarted",
+    "ValidationAdvanced",
 ];
 
 /// What happened.
@@ -155,6 +186,130 @@ pub enum Event {
         /// Why it ended.
         reason: String,
     },
+    /// Somebody looked whether the migration may begin. Stream `runbook`.
+    PreflightChecked(PreflightChecked),
+    /// A backup was taken. Stream `runbook`.
+    BackupTaken(Backup),
+    /// A backup could not be taken. Stream `runbook`.
+    BackupFailed {
+        /// How it was to be taken.
+        method: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// A backup was read back. Stream `runbook`.
+    BackupVerified(BackupVerified),
+    /// The database was put back from a backup. Stream `runbook`.
+    BackupRestored(BackupRestored),
+    /// Somebody read the SQL of the schema change. Stream `runbook`.
+    SqlReviewed {
+        /// BLAKE3 of the SQL, in hexadecimal.
+        digest: String,
+        /// Who.
+        by: String,
+        /// What they had to say.
+        note: Option<String>,
+    },
+    /// Batches of each unit were written and rolled back. Stream `runbook`.
+    PlanRehearsed(PlanRehearsed),
+    /// Somebody approved a plan. Stream `runbook`.
+    PlanApproved {
+        /// The plan's fingerprint.
+        plan: String,
+        /// Who.
+        by: String,
+        /// What they had to say.
+        note: Option<String>,
+    },
+    /// Schema changes were applied, together with this event. Stream `runbook`.
+    SchemaApplied {
+        /// The names of the changes.
+        changes: Vec<String>,
+        /// BLAKE3 of the SQL of all changes, in hexadecimal.
+        digest: String,
+    },
+    /// The live schema was compared with the expected one. Stream `runbook`.
+    SchemaVerified {
+        /// How the live schema differs from the expected one; empty where it does not.
+        differences: Vec<String>,
+    },
+    /// The statements of the release before were run on this schema. Stream `runbook`.
+    CompatChecked {
+        /// Statements that ran.
+        ran: i64,
+        /// The names of those that did not.
+        failed: Vec<String>,
+    },
+    /// Destinations were validated. Stream `runbook`.
+    Validated(Validated),
+    /// A gate was watched to its end. Stream `runbook`.
+    GateJudged(GateJudged),
+    /// A smoke test was run. Stream `runbook`.
+    SmokeTested(SmokeTested),
+    /// Somebody vouched for an item of the checklist. Stream `runbook`.
+    ItemTicked {
+        /// The item's id.
+        item: String,
+        /// Who.
+        by: String,
+        /// What they had to say.
+        note: Option<String>,
+    },
+    /// Somebody took back that an item of the checklist is done. Stream `runbook`.
+    ItemReopened {
+        /// The item's id.
+        item: String,
+        /// Who.
+        by: String,
+        /// What they had to say.
+        note: Option<String>,
+    },
+    /// Somebody signed the migration off. Stream `runbook`.
+    SignedOff {
+        /// The role.
+        role: String,
+        /// Who.
+        by: String,
+        /// What they had to say.
+        note: Option<String>,
+        /// The digest of the heads of the journal at the time: what they signed.
+        head: String,
+    },
+    /// A certificate was issued. Stream `runbook`.
+    CertificateIssued {
+        /// The run.
+        run: String,
+        /// BLAKE3 of the certificate, in hexadecimal.
+        digest: String,
+    },
+    /// A gate is watched from here on. Its own stream.
+    GateStarted(GateStarted),
+    /// A gate's targets were measured. Its own stream.
+    GateSampled(GateSampled),
+    /// A deep validation began. Its own stream.
+    ValidationStarted {
+        /// The run that is validated.
+        run: String,
+    },
+    /// A deep validation has come this far. Its own stream.
+    ValidationAdvanced(ValidationAdvanced),
+}
+
+/// The kind of stream that an event belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// A run's own.
+    Run,
+    /// A partition's.
+    Partition,
+    /// A worker's own decisions.
+    Worker,
+    /// The runbook's.
+    Runbook,
+    /// The samples of a gate.
+    Gate,
+    /// The progress of a deep validation.
+    Validation,
 }
 
 /// Everything that a resume depends on.
@@ -317,6 +472,73 @@ impl Event {
             Self::HoldStarted { .. } => "HoldStarted",
             Self::HoldEnded { .. } => "HoldEnded",
             Self::WorkerStopped { .. } => "WorkerStopped",
+            Self::PreflightChecked(_) => "PreflightChecked",
+            Self::BackupTaken(_) => "BackupTaken",
+            Self::BackupFailed { .. } => "BackupFailed",
+            Self::BackupVerified(_) => "BackupVerified",
+            Self::BackupRestored(_) => "BackupRestored",
+            Self::SqlReviewed { .. } => "SqlReviewed",
+            Self::PlanRehearsed(_) => "PlanRehearsed",
+            Self::PlanApproved { .. } => "PlanApproved",
+            Self::SchemaApplied { .. } => "SchemaApplied",
+            Self::SchemaVerified { .. } => "SchemaVerified",
+            Self::CompatChecked { .. } => "CompatChecked",
+            Self::Validated(_) => "Validated",
+            Self::GateJudged(_) => "GateJudged",
+            Self::SmokeTested(_) => "SmokeTested",
+            Self::ItemTicked { .. } => "ItemTicked",
+            Self::ItemReopened { .. } => "ItemReopened",
+            Self::SignedOff { .. } => "SignedOff",
+            Self::CertificateIssued { .. } => "CertificateIssued",
+            Self::GateStarted(_) => "GateStarted",
+            Self::GateSampled(_) => "GateSampled",
+            Self::ValidationStarted { .. } => "ValidationStarted",
+            Self::ValidationAdvanced(_) => "ValidationAdvanced",
+        }
+    }
+
+    /// The kind of stream that it belongs to.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        match self {
+            Self::RunStarted(_)
+            | Self::DatabaseAdopted { .. }
+            | Self::PartitionPlanned(_)
+            | Self::UnitStopped { .. }
+            | Self::UnitReopened { .. }
+            | Self::BudgetChanged { .. }
+            | Self::UnitCompleted(_)
+            | Self::RunCompleted { .. }
+            | Self::UndoStarted { .. }
+            | Self::UndoCompleted { .. } => Home::Run,
+            Self::RowQuarantined { .. } | Self::BatchCommitted(_) | Self::BatchUndone(_) => {
+                Home::Partition
+            }
+            Self::WorkerStarted { .. }
+            | Self::BatchResized { .. }
+            | Self::HoldStarted { .. }
+            | Self::HoldEnded { .. }
+            | Self::WorkerStopped { .. } => Home::Worker,
+            Self::PreflightChecked(_)
+            | Self::BackupTaken(_)
+            | Self::BackupFailed { .. }
+            | Self::BackupVerified(_)
+            | Self::BackupRestored(_)
+            | Self::SqlReviewed { .. }
+            | Self::PlanRehearsed(_)
+            | Self::PlanApproved { .. }
+            | Self::SchemaApplied { .. }
+            | Self::SchemaVerified { .. }
+            | Self::CompatChecked { .. }
+            | Self::Validated(_)
+            | Self::GateJudged(_)
+            | Self::SmokeTested(_)
+            | Self::ItemTicked { .. }
+            | Self::ItemReopened { .. }
+            | Self::SignedOff { .. }
+            | Self::CertificateIssued { .. } => Home::Runbook,
+            Self::GateStarted(_) | Self::GateSampled(_) => Home::Gate,
+            Self::ValidationStarted { .. } | Self::ValidationAdvanced(_) => Home::Validation,
         }
     }
 
@@ -332,16 +554,7 @@ impl Event {
             | Self::UnitReopened { unit }
             | Self::RowQuarantined { unit, .. }
             | Self::BatchResized { unit, .. } => Some(unit),
-            Self::RunStarted(_)
-            | Self::DatabaseAdopted { .. }
-            | Self::BudgetChanged { .. }
-            | Self::RunCompleted { .. }
-            | Self::UndoStarted { .. }
-            | Self::UndoCompleted { .. }
-            | Self::WorkerStarted { .. }
-            | Self::HoldStarted { .. }
-            | Self::HoldEnded { .. }
-            | Self::WorkerStopped { .. } => None,
+            _ => None,
         }
     }
 
