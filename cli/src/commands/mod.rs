@@ -1,12 +1,14 @@
 //! The commands, one a file: its arguments and one function. They ask the worker library and print what `render`
 //! makes of the answer; none knows SQL or a table.
 
+mod checklist;
 mod demo;
 mod journal;
 mod quarantine;
 mod rollback;
 mod runs;
 mod schema;
+mod signoff;
 mod status;
 mod validate;
 
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Schema(schema::Command),
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    Checklist(checklist::Args),
+    Signoff(signoff::Args),
     Demo(demo::Args),
 }
 
@@ -40,6 +44,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Rollback(args) => rollback::run(global, args).await,
         Command::Schema(command) => schema::run(global, command).await,
         Command::Quarantine(command) => quarantine::run(global, command).await,
+        Command::Checklist(args) => checklist::run(global, args).await,
+        Command::Signoff(args) => signoff::run(global, args).await,
         Command::Demo(args) => demo::run(global, args).await,
     }
 }

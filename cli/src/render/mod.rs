@@ -1,5 +1,6 @@
 //! Answers as text and as JSON. Pure: data in, text out; no I/O, no clock, no database.
 
+pub(crate) mod checklist;
 pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod journal;

@@ -1,6 +1,8 @@
 //! The runbook: evidence for the steps of a migration that no run tells, from the first look to the certificate. It stands
 //! in the journal under a name of its own in a run's place, because it is of the database, whatever runs there are.
 
+pub mod checklist;
+
 use sea_orm::ConnectionTrait;
 
 use crate::backend::{self, Database, Durability};

@@ -5,8 +5,10 @@ mod campaign_prompt;
 mod intelligence_event;
 mod json;
 mod kpi_history;
+mod paper;
 mod prompt_performance;
 
+pub use self::paper::phase5_paper;
 use crate::backend::Dialect;
 use crate::core::event::Input;
 use crate::core::plan::{Column, ColumnType, Definition, Destination, Write};
