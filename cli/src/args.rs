@@ -134,7 +134,7 @@ impl Global {
 /// Names a run.
 #[derive(Debug, Args)]
 pub(crate) struct RunArg {
-    /// The run: its id, or the beginning of it if no other run's id begins so.
+    /// The run: its id, or the beginning of it if no other run's id begins so; for the journal's commands also runbook.
     #[arg(long, value_name = "RUN", value_parser = NonEmptyStringValueParser::new())]
     run: Option<String>,
 }

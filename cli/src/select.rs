@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use worker::backend::Database;
 use worker::core::event::KINDS;
+use worker::core::replay::RUNBOOK;
 use worker::engine;
 use worker::error::Error;
 use worker::{journal, runs, status, time, units};
@@ -86,7 +87,7 @@ pub(crate) async fn holding_rows(
     Ok(holding)
 }
 
-/// The run that the operator named, for filters: none named, none chosen.
+/// The run that the operator named, for filters, or the runbook in a run's place: none named, none chosen.
 ///
 /// # Errors
 /// [`Error::Usage`]: no run begins so, or several do.
@@ -96,6 +97,7 @@ pub(crate) async fn named_run(
 ) -> Result<Option<String>, Error> {
     match prefix {
         None => Ok(None),
+        Some(RUNBOOK) => Ok(Some(RUNBOOK.into())),
         Some(_) => run(database, prefix).await,
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod backend;
+pub mod certificate;
 pub mod chain;
 pub mod core;
 pub mod credentials;

@@ -1,9 +1,11 @@
 //! The commands, one a file: its arguments and one function. They ask the worker library and print what `render`
 //! makes of the answer; none knows SQL or a table.
 
+mod certificate;
 mod checklist;
 mod demo;
 mod journal;
+mod phase;
 mod quarantine;
 mod rollback;
 mod runs;
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Quarantine(quarantine::Command),
     Checklist(checklist::Args),
     Signoff(signoff::Args),
+    Certificate(certificate::Args),
+    Phase(phase::Args),
     Demo(demo::Args),
 }
 
@@ -46,6 +50,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Quarantine(command) => quarantine::run(global, command).await,
         Command::Checklist(args) => checklist::run(global, args).await,
         Command::Signoff(args) => signoff::run(global, args).await,
+        Command::Certificate(args) => certificate::run(global, args).await,
+        Command::Phase(args) => phase::run(global, args).await,
         Command::Demo(args) => demo::run(global, args).await,
     }
 }

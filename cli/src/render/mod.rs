@@ -1,9 +1,11 @@
 //! Answers as text and as JSON. Pure: data in, text out; no I/O, no clock, no database.
 
+pub(crate) mod certificate;
 pub(crate) mod checklist;
 pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod journal;
+pub(crate) mod phase;
 pub(crate) mod quarantine;
 pub(crate) mod rollback;
 pub(crate) mod schema;

@@ -185,6 +185,18 @@ impl Checklist {
         self.items.iter().filter(|item| item.done.is_some()).count()
     }
 
+    /// What ticks the item that asks for a validation; none where that is open, or nothing asks for one.
+    #[must_use]
+    pub fn validated(&self, paper: &Paper) -> Option<&Done> {
+        let mut items = paper.items.iter();
+        let item = items.find(|item| item.proof == Proof::Validated)?;
+        let mut standing = self.items.iter();
+        standing
+            .find(|standing| standing.id == item.id)?
+            .done
+            .as_ref()
+    }
+
     /// Whether every item is done and every role has signed.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -2,6 +2,7 @@
 //! in the journal under a name of its own in a run's place, because it is of the database, whatever runs there are.
 
 pub mod checklist;
+pub mod phase;
 
 use sea_orm::ConnectionTrait;
 

@@ -1,0 +1,213 @@
+//! Issuing a certificate, where there is something to certify.
+
+use super::{Certificate, Gate, Item, Signature, TITLE, Unit, Validation, destination};
+use crate::audit;
+use crate::backend::Database;
+use crate::core::event::Event;
+use crate::core::replay::RUN_STREAM;
+use crate::core::state::{RunState, RunStatus};
+use crate::error::{Error, Result};
+use crate::heads::Heads;
+use crate::journal::{self, Filter};
+use crate::runbook::checklist::{self, Done, Paper};
+use crate::runbook::{self, Runbook};
+use crate::{projection, runs};
+
+/// Makes the certificate of the newest run that stands; it is issued once [`note`] has noted it.
+///
+/// # Errors
+/// [`Error::Refused`]: no run is complete, or it was not validated without errors since. [`Error::Failed`]: the journal is
+/// damaged. The database's.
+pub async fn issue(database: &Database, paper: &Paper) -> Result<Certificate> {
+    let connection = database.connection();
+    let (run, state) = complete(database).await?;
+    let book = runbook::load(database).await?;
+    let validation = validation(&book, &run)?;
+    let checklist = checklist::load(database, paper).await?;
+    if checklist.validated(paper).is_none() {
+        return Err(Error::Refused(format!(
+            "rows were written or taken back since run {run} was validated: run `cli validate --deep`, then again"
+        )));
+    }
+    audit::audit(database, None).await?.into_result()?;
+    let partitions = projection::load(connection, &run).await?;
+    let mut units = Vec::new();
+    for pin in &state.started.units {
+        let (read, quarantined) =
+            projection::totals(partitions.iter().filter(|row| row.unit == pin.name));
+        units.push(Unit {
+            unit: pin.name.clone(),
+            version: pin.version,
+            fingerprint: pin.fingerprint.clone(),
+            table: pin.destination.table.clone(),
+            read,
+            quarantined,
+            rows: destination::rows(database, &run, pin, &partitions).await?,
+        });
+    }
+    let (started_at, completed_at) = times(database, &run).await?;
+    let open = checklist.items.iter().filter(|item| item.done.is_none());
+    let signatures = checklist.signatures.iter();
+    let mut certificate = Certificate {
+        title: TITLE.into(),
+        issued_at: journal::now(connection).await?,
+        release: env!("CARGO_PKG_VERSION").into(),
+        database: database.identity().await?,
+        plan: state.started.plan,
+        as_of: state.started.as_of,
+        window_days: state.started.window_days,
+        started_at,
+        completed_at,
+        units,
+        validation,
+        gates: gates(&book),
+        open: open.map(|item| item.id.to_owned()).collect(),
+        done: checklist
+            .items
+            .iter()
+            .filter_map(|item| Some(done(item.id, item.done.as_ref()?)))
+            .collect(),
+        signatures: signatures
+            .filter_map(|role| {
+                let signed = role.signed.as_ref()?;
+                Some(Signature {
+                    role: role.role.to_owned(),
+                    by: signed.by.clone(),
+                    at: signed.at,
+                    note: signed.note.clone(),
+                })
+            })
+            .collect(),
+        journal: Heads::load(connection)
+            .await?
+            .to_string()
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+        digest: String::new(),
+        run,
+    };
+    certificate.digest = certificate.computed_digest()?;
+    Ok(certificate)
+}
+
+/// Notes that a certificate was issued.
+///
+/// # Errors
+/// The database's.
+pub async fn note(database: &Database, worker: &str, certificate: &Certificate) -> Result<()> {
+    let issued = Event::CertificateIssued {
+        run: certificate.run.clone(),
+        digest: certificate.digest.clone(),
+    };
+    runbook::note(database, worker, &[issued]).await
+}
+
+/// The newest run that stands, which must be complete.
+async fn complete(database: &Database) -> Result<(String, RunState)> {
+    let connection = database.connection();
+    for run in journal::runs(connection).await?.into_iter().rev() {
+        let (state, _) = runs::load(connection, &run).await?;
+        match state.status {
+            RunStatus::RolledBack => {}
+            RunStatus::Completed => return Ok((run, state)),
+            status => {
+                return Err(Error::Refused(format!(
+                    "run {run} is {}: there is nothing to certify before it is complete; `cli status` shows what is left",
+                    status.word()
+                )));
+            }
+        }
+    }
+    Err(Error::Refused(
+        "no run stands in this database: `worker run` starts one".into(),
+    ))
+}
+
+/// The newest validation, which must be of this run and without errors.
+fn validation(book: &Runbook, run: &str) -> Result<Validation> {
+    let newest = book.newest(|event| match event {
+        Event::Validated(validated) => Some(validated),
+        _ => None,
+    });
+    match newest {
+        Some((noted, validated))
+            if validated.run.as_deref() == Some(run) && validated.errors.is_empty() =>
+        {
+            Ok(Validation {
+                seq: noted.entry.seq,
+                at: noted.entry.at,
+                deep: validated.deep.is_some(),
+                verified: validated.verified,
+                changed: validated.changed,
+                warnings: validated.warnings.clone(),
+            })
+        }
+        Some((_, validated)) if !validated.errors.is_empty() => Err(Error::Refused(format!(
+            "the newest validation has errors ({}): mend them, run `cli validate --deep`, then again",
+            validated.errors.join("; ")
+        ))),
+        _ => Err(Error::Refused(format!(
+            "no validation of run {run} is on record: run `cli validate --deep`, then again"
+        ))),
+    }
+}
+
+fn gates(book: &Runbook) -> Vec<Gate> {
+    let gates = book.events.iter().filter_map(|noted| match &noted.event {
+        Event::GateJudged(judged) => Some(Gate {
+            environment: judged.environment.clone(),
+            at: noted.entry.at,
+            open: judged.open,
+            watched_seconds: judged.watched_seconds,
+            required_seconds: judged.required_seconds,
+            targets: judged
+                .targets
+                .iter()
+                .map(|(name, target)| {
+                    let met = if target.met { "met" } else { "missed" };
+                    format!("{name} {}, {met}", target.limit)
+                })
+                .collect(),
+        }),
+        _ => None,
+    });
+    gates.collect()
+}
+
+fn done(id: &str, done: &Done) -> Item {
+    let (by, at) = match done {
+        Done::Proven {
+            event,
+            run,
+            stream,
+            seq,
+            at,
+        } => (
+            format!("{event}, run {run}, stream {stream}, event {seq}"),
+            *at,
+        ),
+        Done::Vouched { by, at, .. } => (by.clone(), *at),
+    };
+    Item {
+        item: id.to_owned(),
+        by,
+        at,
+    }
+}
+
+/// When a run started, and when it was complete.
+async fn times(database: &Database, run: &str) -> Result<(i64, i64)> {
+    let connection = database.connection();
+    let started = journal::at(connection, run, RUN_STREAM, 1).await?;
+    let filter = Filter {
+        run: Some(run.to_owned()),
+        kind: Some("RunCompleted".into()),
+        ..Filter::default()
+    };
+    let completed = journal::select(connection, &filter, 1, true).await?;
+    Ok((
+        started.map_or(0, |entry| entry.at),
+        completed.last().map_or(0, |entry| entry.at),
+    ))
+}

@@ -1,0 +1,160 @@
+//! What an event is called, where it belongs, and how it is stored.
+
+use super::Event;
+
+/// The kind of stream that an event belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// A run's own.
+    Run,
+    /// A partition's.
+    Partition,
+    /// A worker's own decisions.
+    Worker,
+    /// The runbook's.
+    Runbook,
+    /// The samples of a gate.
+    Gate,
+    /// The progress of a deep validation.
+    Validation,
+}
+
+impl Event {
+    /// The stored name of the event.
+    ///
+    /// # Panics
+    /// Never: each event is a plain structure.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted(_) => "RunStarted",
+            Self::DatabaseAdopted { .. } => "DatabaseAdopted",
+            Self::PartitionPlanned(_) => "PartitionPlanned",
+            Self::UnitStopped { .. } => "UnitStopped",
+            Self::UnitReopened { .. } => "UnitReopened",
+            Self::BudgetChanged { .. } => "BudgetChanged",
+            Self::UnitCompleted(_) => "UnitCompleted",
+            Self::RunCompleted { .. } => "RunCompleted",
+            Self::UndoStarted { .. } => "UndoStarted",
+            Self::UndoCompleted { .. } => "UndoCompleted",
+            Self::RowQuarantined { .. } => "RowQuarantined",
+            Self::BatchCommitted(_) => "BatchCommitted",
+            Self::BatchUndone(_) => "BatchUndone",
+            Self::WorkerStarted { .. } => "WorkerStarted",
+            Self::BatchResized { .. } => "BatchResized",
+            Self::HoldStarted { .. } => "HoldStarted",
+            Self::HoldEnded { .. } => "HoldEnded",
+            Self::WorkerStopped { .. } => "WorkerStopped",
+            Self::PreflightChecked(_) => "PreflightChecked",
+            Self::BackupTaken(_) => "BackupTaken",
+            Self::BackupFailed { .. } => "BackupFailed",
+            Self::BackupVerified(_) => "BackupVerified",
+            Self::BackupRestored(_) => "BackupRestored",
+            Self::SqlReviewed { .. } => "SqlReviewed",
+            Self::PlanRehearsed(_) => "PlanRehearsed",
+            Self::PlanApproved { .. } => "PlanApproved",
+            Self::SchemaApplied { .. } => "SchemaApplied",
+            Self::SchemaVerified { .. } => "SchemaVerified",
+            Self::CompatChecked { .. } => "CompatChecked",
+            Self::Validated(_) => "Validated",
+            Self::GateJudged(_) => "GateJudged",
+            Self::SmokeTested(_) => "SmokeTested",
+            Self::ItemTicked { .. } => "ItemTicked",
+            Self::ItemReopened { .. } => "ItemReopened",
+            Self::SignedOff { .. } => "SignedOff",
+            Self::CertificateIssued { .. } => "CertificateIssued",
+            Self::GateStarted(_) => "GateStarted",
+            Self::GateSampled(_) => "GateSampled",
+            Self::ValidationStarted { .. } => "ValidationStarted",
+            Self::ValidationAdvanced(_) => "ValidationAdvanced",
+        }
+    }
+
+    /// The kind of stream that it belongs to.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        match self {
+            Self::RunStarted(_)
+            | Self::DatabaseAdopted { .. }
+            | Self::PartitionPlanned(_)
+            | Self::UnitStopped { .. }
+            | Self::UnitReopened { .. }
+            | Self::BudgetChanged { .. }
+            | Self::UnitCompleted(_)
+            | Self::RunCompleted { .. }
+            | Self::UndoStarted { .. }
+            | Self::UndoCompleted { .. } => Home::Run,
+            Self::RowQuarantined { .. } | Self::BatchCommitted(_) | Self::BatchUndone(_) => {
+                Home::Partition
+            }
+            Self::WorkerStarted { .. }
+            | Self::BatchResized { .. }
+            | Self::HoldStarted { .. }
+            | Self::HoldEnded { .. }
+            | Self::WorkerStopped { .. } => Home::Worker,
+            Self::PreflightChecked(_)
+            | Self::BackupTaken(_)
+            | Self::BackupFailed { .. }
+            | Self::BackupVerified(_)
+            | Self::BackupRestored(_)
+            | Self::SqlReviewed { .. }
+            | Self::PlanRehearsed(_)
+            | Self::PlanApproved { .. }
+            | Self::SchemaApplied { .. }
+            | Self::SchemaVerified { .. }
+            | Self::CompatChecked { .. }
+            | Self::Validated(_)
+            | Self::GateJudged(_)
+            | Self::SmokeTested(_)
+            | Self::ItemTicked { .. }
+            | Self::ItemReopened { .. }
+            | Self::SignedOff { .. }
+            | Self::CertificateIssued { .. } => Home::Runbook,
+            Self::GateStarted(_) | Self::GateSampled(_) => Home::Gate,
+            Self::ValidationStarted { .. } | Self::ValidationAdvanced(_) => Home::Validation,
+        }
+    }
+
+    /// The unit that the event concerns, where it is one.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::PartitionPlanned(planned) => Some(&planned.unit),
+            Self::UnitCompleted(completed) => Some(&completed.unit),
+            Self::BatchCommitted(batch) => Some(&batch.unit),
+            Self::BatchUndone(undone) => Some(&undone.unit),
+            Self::UnitStopped { unit, .. }
+            | Self::UnitReopened { unit }
+            | Self::RowQuarantined { unit, .. }
+            | Self::BatchResized { unit, .. } => Some(unit),
+            _ => None,
+        }
+    }
+
+    /// The source key that the event concerns, where it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::RowQuarantined { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The payload as JSON text, as it is stored and hashed.
+    ///
+    /// # Errors
+    /// None in practice: every payload is plain data.
+    pub fn payload(&self) -> Result<String, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        serde_json::to_string(&value["payload"].take())
+    }
+
+    /// Reads a stored event.
+    ///
+    /// # Errors
+    /// The kind is unknown, or the payload is not what this kind holds.
+    pub fn parse(kind: &str, payload: &str) -> Result<Self, serde_json::Error> {
+        let payload: serde_json::Value = serde_json::from_str(payload)?;
+        serde_json::from_value(serde_json::json!({ "kind": kind, "payload": payload }))
+    }
+}

@@ -1,0 +1,152 @@
+//! What the events of runs hold: of the run itself, of its partitions and of its units.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::plan::{Destination, UnitPin};
+
+/// Everything that a resume depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The plan's fingerprint.
+    pub plan: String,
+    /// What each unit was at the time, in the plan's order.
+    pub units: Vec<UnitPin>,
+    /// The instant that the run stands for, milliseconds since 1970, UTC.
+    pub as_of: i64,
+    /// How many days before `as_of` the sources are taken from.
+    pub window_days: u32,
+    /// The share of bad rows that is tolerated, 0 to 1.
+    pub max_bad: f64,
+    /// Files that units read, with their digests.
+    pub inputs: Vec<Input>,
+    /// Optional tables that the database lacks, in order: what they would bring is not part of the run.
+    pub missing: Vec<String>,
+    /// The database's identity.
+    pub database: String,
+}
+
+/// A file that a unit reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its absolute path.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes, in hexadecimal.
+    pub digest: String,
+}
+
+/// A key range to be worked through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionPlanned {
+    /// The unit.
+    pub unit: String,
+    /// The pass over the source, from 1; passes from 2 catch up.
+    pub pass: i32,
+    /// The section of the unit's source, from 0; sections are worked through in order.
+    pub section: i32,
+    /// The part of the section, from 0.
+    pub part: i32,
+    /// The lower end, excluded; none: from the start.
+    pub lower: Option<String>,
+    /// The upper end, included; none: to the end.
+    pub upper: Option<String>,
+    /// Source rows expected; for progress only.
+    pub estimate: i64,
+}
+
+impl PartitionPlanned {
+    /// The partition's stream.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        format!("{}/{}.{}.{}", self.unit, self.pass, self.section, self.part)
+    }
+}
+
+/// A batch, as it was committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchCommitted {
+    /// The unit.
+    pub unit: String,
+    /// The cursor before: the last source row accounted for by then.
+    pub from: Option<Cursor>,
+    /// The cursor after.
+    pub to: Option<Cursor>,
+    /// Whether the partition's range is exhausted.
+    pub last: bool,
+    /// Source rows read; each is among the three below. So are rows that are computed from many source rows, which are
+    /// none of those read.
+    pub read: i64,
+    /// Rows written.
+    pub written: i64,
+    /// Rows that needed nothing, by reason.
+    pub skipped: BTreeMap<String, i64>,
+    /// Bad rows; their events are the ones just before this.
+    pub quarantined: i64,
+    /// BLAKE3 over the packed provenance, where rows were written.
+    pub provenance: Option<String>,
+}
+
+impl BatchCommitted {
+    /// Rows that needed nothing.
+    #[must_use]
+    pub fn skips(&self) -> i64 {
+        let rows = self.skipped.values();
+        rows.fold(0, |sum, rows| sum.saturating_add(*rows))
+    }
+}
+
+/// A batch, as it was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchUndone {
+    /// The unit.
+    pub unit: String,
+    /// The seq of the batch in this stream.
+    pub batch: i64,
+    /// Rows removed, or put back to their value before.
+    pub removed: i64,
+    /// Rows left alone.
+    pub kept: Vec<Kept>,
+    /// Rows that were not there any more.
+    pub gone: i64,
+}
+
+/// A row that an undo left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The row's key in the destination.
+    pub key: String,
+    /// Why it was left alone.
+    pub why: String,
+}
+
+/// A unit's closing balance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitCompleted {
+    /// The unit.
+    pub unit: String,
+    /// How many passes it took.
+    pub passes: i32,
+    /// Rows written.
+    pub written: i64,
+    /// Bad rows set aside.
+    pub quarantined: i64,
+    /// The last hash of each of its partitions' streams: ties them to the run's chain.
+    pub heads: BTreeMap<String, String>,
+}
+
+/// The last source row that is accounted for: its key's parts, as the database spells them.
+pub type Cursor = Vec<String>;
+
+impl RunStarted {
+    /// What the run wrote into, by unit.
+    #[must_use]
+    pub fn destination(&self, unit: &str) -> Option<&Destination> {
+        self.units
+            .iter()
+            .find(|pin| pin.name == unit)
+            .map(|pin| &pin.destination)
+    }
+}
