@@ -33,6 +33,7 @@ impl Role {
         match arguments {
             ["schema", "up" | "down", ..] => Self::Owner,
             ["rollback", ..] => Self::Undo,
+            ["checklist", "tick" | "reopen", ..] | ["signoff" | "certificate", ..] => Self::Worker,
             _ => Self::Viewer,
         }
     }

@@ -6,7 +6,7 @@ use worker::certificate::{Certificate, Verified};
 use worker::report::{number, table};
 use worker::time;
 
-use super::text::{count, line};
+use super::text::{count, line, short};
 
 /// The certificate as text.
 pub(crate) fn text(certificate: &Certificate) -> String {
@@ -28,6 +28,7 @@ pub(crate) fn text(certificate: &Certificate) -> String {
         line(&certificate.release),
     );
     let header = [
+        "run",
         "unit",
         "version",
         "read",
@@ -40,6 +41,7 @@ pub(crate) fn text(certificate: &Certificate) -> String {
     ];
     let rows = certificate.units.iter().map(|unit| {
         [
+            short(&unit.run).to_owned(),
             unit.unit.clone(),
             unit.version.to_string(),
             number(unit.read),
@@ -51,7 +53,7 @@ pub(crate) fn text(certificate: &Certificate) -> String {
             start(&unit.rows.standing_digest).to_owned(),
         ]
     });
-    text.push_str(&table(header, rows, &[1, 2, 3, 4, 5, 6, 7]));
+    text.push_str(&table(header, rows, &[2, 3, 4, 5, 6, 7, 8]));
     text.push_str("\n\n");
     let validation = &certificate.validation;
     let how = match validation.deep {

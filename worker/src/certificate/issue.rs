@@ -5,22 +5,23 @@ use crate::audit;
 use crate::backend::Database;
 use crate::core::event::Event;
 use crate::core::replay::RUN_STREAM;
-use crate::core::state::{RunState, RunStatus};
+use crate::engine::Plan;
 use crate::error::{Error, Result};
 use crate::heads::Heads;
-use crate::journal::{self, Filter};
+use crate::journal::{self, Entry, Filter};
 use crate::runbook::checklist::{self, Done, Paper};
 use crate::runbook::{self, Runbook};
 use crate::{projection, runs};
 
-/// Makes the certificate of the newest run that stands; it is issued once [`note`] has noted it.
+/// Makes the certificate of what stands; it is issued once [`note`] has noted it.
 ///
 /// # Errors
-/// [`Error::Refused`]: no run is complete, or it was not validated without errors since. [`Error::Failed`]: the journal is
-/// damaged. The database's.
-pub async fn issue(database: &Database, paper: &Paper) -> Result<Certificate> {
+/// [`Error::Refused`]: a unit of the plan is not complete, or what was written was not validated without errors since.
+/// [`Error::Failed`]: the journal is damaged. The database's.
+pub async fn issue(database: &Database, plan: &Plan, paper: &Paper) -> Result<Certificate> {
     let connection = database.connection();
-    let (run, state) = complete(database).await?;
+    let run = complete(database, plan).await?;
+    let (state, _) = runs::load(connection, &run).await?;
     let book = runbook::load(database).await?;
     let validation = validation(&book, &run)?;
     let checklist = checklist::load(database, paper).await?;
@@ -30,21 +31,7 @@ pub async fn issue(database: &Database, paper: &Paper) -> Result<Certificate> {
         )));
     }
     audit::audit(database, None).await?.into_result()?;
-    let partitions = projection::load(connection, &run).await?;
-    let mut units = Vec::new();
-    for pin in &state.started.units {
-        let (read, quarantined) =
-            projection::totals(partitions.iter().filter(|row| row.unit == pin.name));
-        units.push(Unit {
-            unit: pin.name.clone(),
-            version: pin.version,
-            fingerprint: pin.fingerprint.clone(),
-            table: pin.destination.table.clone(),
-            read,
-            quarantined,
-            rows: destination::rows(database, &run, pin, &partitions).await?,
-        });
-    }
+    let units = units(database, &run).await?;
     let (started_at, completed_at) = times(database, &run).await?;
     let open = checklist.items.iter().filter(|item| item.done.is_none());
     let signatures = checklist.signatures.iter();
@@ -103,37 +90,68 @@ pub async fn note(database: &Database, worker: &str, certificate: &Certificate) 
     runbook::note(database, worker, &[issued]).await
 }
 
-/// The newest run that stands, which must be complete.
-async fn complete(database: &Database) -> Result<(String, RunState)> {
-    let connection = database.connection();
-    for run in journal::runs(connection).await?.into_iter().rev() {
-        let (state, _) = runs::load(connection, &run).await?;
-        match state.status {
-            RunStatus::RolledBack => {}
-            RunStatus::Completed => return Ok((run, state)),
-            status => {
-                return Err(Error::Refused(format!(
-                    "run {run} is {}: there is nothing to certify before it is complete; `cli status` shows what is left",
-                    status.word()
-                )));
-            }
+/// The run that completed the last of the plan's units.
+async fn complete(database: &Database, plan: &Plan) -> Result<String> {
+    if let Some((run, state)) = runs::unfinished(database.connection()).await? {
+        return Err(Error::Refused(format!(
+            "run {run} is {}: there is nothing to certify before it has come to its end; `cli status` shows what is left",
+            state.status.word()
+        )));
+    }
+    let completed = checklist::completed(database).await?;
+    let mut last: Option<&Entry> = None;
+    for unit in plan.iter() {
+        let name = &unit.definition().name;
+        let Some(entry) = completed.get(name) else {
+            return Err(Error::Refused(format!(
+                "unit {name} is not complete, or was rolled back: `worker run` completes it"
+            )));
+        };
+        if last.is_none_or(|last| last.position < entry.position) {
+            last = Some(entry);
         }
     }
-    Err(Error::Refused(
-        "no run stands in this database: `worker run` starts one".into(),
-    ))
+    let last = last.ok_or_else(|| Error::Refused("the plan has no units".into()))?;
+    Ok(last.run.clone())
 }
 
-/// The newest validation, which must be of this run and without errors.
+/// The units of which rows stand, and all those of the run that completed the plan.
+async fn units(database: &Database, last: &str) -> Result<Vec<Unit>> {
+    let connection = database.connection();
+    let mut units = Vec::new();
+    for run in journal::runs(connection).await? {
+        let (state, _) = runs::load(connection, &run).await?;
+        let partitions = projection::load(connection, &run).await?;
+        for pin in &state.started.units {
+            let of_unit = || partitions.iter().filter(|row| row.unit == pin.name);
+            let has_rows = of_unit().any(|row| row.written > 0);
+            if state.is_undone(&pin.name) || (!has_rows && run != last) {
+                continue;
+            }
+            let (read, quarantined) = projection::totals(of_unit());
+            units.push(Unit {
+                run: run.clone(),
+                unit: pin.name.clone(),
+                version: pin.version,
+                fingerprint: pin.fingerprint.clone(),
+                table: pin.destination.table.clone(),
+                read,
+                quarantined,
+                rows: destination::rows(database, &run, pin, &partitions).await?,
+            });
+        }
+    }
+    Ok(units)
+}
+
+/// The newest validation, which must be of what stands and without errors.
 fn validation(book: &Runbook, run: &str) -> Result<Validation> {
     let newest = book.newest(|event| match event {
         Event::Validated(validated) => Some(validated),
         _ => None,
     });
     match newest {
-        Some((noted, validated))
-            if validated.run.as_deref() == Some(run) && validated.errors.is_empty() =>
-        {
+        Some((noted, validated)) if validated.run.is_some() && validated.errors.is_empty() => {
             Ok(Validation {
                 seq: noted.entry.seq,
                 at: noted.entry.at,

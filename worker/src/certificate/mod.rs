@@ -27,7 +27,7 @@ pub struct Certificate {
     pub release: String,
     /// The identity of the database.
     pub database: String,
-    /// The run.
+    /// The run that completed the plan.
     pub run: String,
     /// The plan's fingerprint.
     pub plan: String,
@@ -39,7 +39,7 @@ pub struct Certificate {
     pub started_at: i64,
     /// When it was complete.
     pub completed_at: i64,
-    /// Its units, in the plan's order.
+    /// Its units, and those of earlier runs whose rows stand, the oldest run first, each in its plan's order.
     pub units: Vec<Unit>,
     /// The validation that it rests on.
     pub validation: Validation,
@@ -61,6 +61,8 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
+    /// The run.
+    pub run: String,
     /// Its name.
     pub unit: String,
     /// Its version.

@@ -5,8 +5,10 @@ use serde::Serialize;
 use super::{Certificate, Rows, destination};
 use crate::audit;
 use crate::backend::Database;
+use crate::core::state::RunState;
 use crate::error::{Error, Result};
 use crate::heads::Heads;
+use crate::projection::Row;
 use crate::{projection, runs, schema};
 
 /// What a database is, beside its certificate.
@@ -47,28 +49,44 @@ pub async fn verify(database: &Database, certificate: &Certificate) -> Result<Ve
         .findings
         .extend(findings.map(|finding| format!("the journal is damaged: {finding}")));
     let connection = database.connection();
-    let (state, _) = match runs::load(connection, &certificate.run).await {
-        Ok(loaded) => loaded,
-        Err(error @ Error::Usage(_)) => {
-            verified.findings.push(error.to_string());
-            return Ok(verified);
-        }
-        Err(error) => return Err(error),
-    };
-    let (certified, now) = (&certificate.plan, &state.started.plan);
-    if certified != now {
-        let differs = format!("the run's plan is {now}, and not the certified {certified}");
-        verified.findings.push(differs);
-    }
-    let partitions = projection::load(connection, &certificate.run).await?;
+    let mut loaded: Option<(String, RunState, Vec<Row>)> = None;
     for unit in &certificate.units {
-        let pins = &state.started.units;
-        let Some(pin) = pins.iter().find(|pin| pin.name == unit.unit) else {
-            let unknown = format!("the run has no unit {}", unit.unit);
-            verified.findings.push(unknown);
+        let (state, partitions) = match &loaded {
+            Some((run, state, partitions)) if *run == unit.run => (state, partitions),
+            _ => match runs::load(connection, &unit.run).await {
+                Ok((state, _)) => {
+                    let partitions = projection::load(connection, &unit.run).await?;
+                    let (_, state, partitions) =
+                        loaded.insert((unit.run.clone(), state, partitions));
+                    (&*state, &*partitions)
+                }
+                Err(error @ Error::Usage(_)) => {
+                    verified.findings.push(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        if unit.run == certificate.run && state.started.plan != certificate.plan {
+            verified.findings.push(format!(
+                "the plan of run {} is {}, and not the certified {}",
+                unit.run, state.started.plan, certificate.plan
+            ));
+        }
+        let mut pins = state.started.units.iter();
+        let pin = pins.find(|pin| pin.name == unit.unit);
+        let Some(pin) = pin.filter(|pin| pin.fingerprint == unit.fingerprint) else {
+            verified.findings.push(format!(
+                "run {} has no unit {} that is defined as the certified one",
+                unit.run, unit.unit
+            ));
             continue;
         };
-        let now = destination::rows(database, &certificate.run, pin, &partitions).await?;
+        if state.is_undone(&unit.unit) {
+            let undone = format!("{} was rolled back since", unit.unit);
+            verified.findings.push(undone);
+        }
+        let now = destination::rows(database, &unit.run, pin, partitions).await?;
         verified.rows += now.written;
         let is_same = |rows: &Rows| (rows.written, rows.written_digest.clone());
         if is_same(&now) != is_same(&unit.rows) {

@@ -1,20 +1,17 @@
 //! The checklist: the items of a migration's plan on paper, each ticked by the event that proves it, or by a person.
 
-use std::collections::BTreeMap;
+mod proof;
 
 use serde::Serialize;
 
-use super::{Noted, Runbook};
-use crate::backend::{Database, Dialect};
-use crate::core::event::{BackupMethod, Event};
-use crate::core::replay::RUN_STREAM;
-use crate::core::state::UnitStatus;
+use self::proof::Facts;
+use super::Runbook;
+use crate::backend::Database;
+use crate::core::event::Event;
 use crate::error::{Error, Result};
-use crate::journal::{self, Entry, Filter};
-use crate::{runs, schema};
+use crate::journal::Entry;
 
-/// Units' completions that are looked at for the last one that wrote; a run has a few.
-const COMPLETED: u64 = 1_000;
+pub use self::proof::completed;
 
 /// What a migration's plan on paper asks for, beside the plan's units.
 #[derive(Clone, Copy, Debug)]
@@ -279,167 +276,4 @@ fn signatures(book: &Runbook, paper: &Paper) -> Vec<Signature> {
             signed: signed(role),
         })
         .collect()
-}
-
-/// What proofs are looked for in.
-struct Facts<'a> {
-    book: &'a Runbook,
-    dialect: Dialect,
-    /// Where each unit was completed, for those whose rows stand.
-    units: BTreeMap<String, Entry>,
-    /// Where rows were written or taken back last.
-    changed: Option<i64>,
-    is_applied: bool,
-}
-
-impl<'a> Facts<'a> {
-    async fn load(database: &Database, book: &'a Runbook) -> Result<Self> {
-        let mut facts = Self {
-            book,
-            dialect: database.dialect(),
-            units: BTreeMap::new(),
-            changed: None,
-            is_applied: schema::status(database)
-                .await?
-                .iter()
-                .all(|change| change.is_applied),
-        };
-        if facts.is_applied {
-            facts.units = completed(database).await?;
-            facts.changed = last_change(database).await?;
-        }
-        Ok(facts)
-    }
-
-    fn proof(&self, proof: Proof) -> Option<Done> {
-        match proof {
-            Proof::Person => None,
-            Proof::Backup => self.event(|event| match event {
-                Event::BackupTaken(_) => Some(true),
-                _ => None,
-            }),
-            Proof::Dump => self
-                .book
-                .newest(|event| match event {
-                    Event::BackupTaken(backup) => {
-                        let is_file = !matches!(backup.method, BackupMethod::Command { .. });
-                        is_file.then_some(())
-                    }
-                    _ => None,
-                })
-                .map(|(noted, ())| Done::proven(&noted.entry)),
-            Proof::RestoreRehearsed => self.event(|event| match event {
-                Event::BackupVerified(verified) if verified.full => {
-                    Some(verified.problems.is_empty())
-                }
-                _ => None,
-            }),
-            Proof::SqlReviewed => self.event(|event| match event {
-                Event::SqlReviewed { digest, .. } => Some(*digest == schema::digest(self.dialect)),
-                _ => None,
-            }),
-            Proof::SchemaApplied => self
-                .event(|event| matches!(event, Event::SchemaApplied { .. }).then_some(true))
-                .filter(|_| self.is_applied),
-            // What was verified before the schema was applied last is no proof of it.
-            Proof::SchemaVerified => self.event(|event| match event {
-                Event::SchemaVerified { differences } => Some(differences.is_empty()),
-                Event::SchemaApplied { .. } => Some(false),
-                _ => None,
-            }),
-            Proof::Units(units) => {
-                let completed: Option<Vec<_>> =
-                    units.iter().map(|unit| self.units.get(*unit)).collect();
-                let last = completed?.into_iter().max_by_key(|entry| entry.position);
-                last.map(Done::proven)
-            }
-            Proof::Validated => self.validated(false),
-            Proof::ValidatedDeeply => self.validated(true),
-            Proof::Smoke(wanted) => self.event(|event| match event {
-                Event::SmokeTested(tested) if tested.environment == wanted => {
-                    Some(tested.exit == Some(0))
-                }
-                _ => None,
-            }),
-            Proof::Gate(wanted) => self.event(|event| match event {
-                Event::GateJudged(judged) if judged.environment == wanted => {
-                    Some(judged.open && judged.watched_seconds >= judged.required_seconds)
-                }
-                _ => None,
-            }),
-        }
-    }
-
-    /// The newest event that bears on an item, where it speaks for it.
-    fn event(&self, speaks: impl FnMut(&'a Event) -> Option<bool>) -> Option<Done> {
-        let (noted, speaks_for_it) = self.book.newest(speaks)?;
-        speaks_for_it.then(|| Done::proven(&noted.entry))
-    }
-
-    /// The newest validation, where it has no errors and no row was written or taken back after it.
-    fn validated(&self, deeply: bool) -> Option<Done> {
-        let of = |event: &'a Event| match event {
-            Event::Validated(validated) => {
-                let counts = !deeply || validated.deep.is_some() || !validated.errors.is_empty();
-                counts.then_some(validated)
-            }
-            _ => None,
-        };
-        let (Noted { entry, .. }, validated) = self.book.newest(of)?;
-        let is_sound = validated.errors.is_empty() && validated.run.is_some();
-        let is_current = self.changed.is_none_or(|changed| changed < entry.position);
-        (is_sound && is_current).then(|| Done::proven(entry))
-    }
-}
-
-/// Where each unit was completed, for those whose rows stand.
-///
-/// # Errors
-/// The database's; a journal that does not fold.
-pub async fn completed(database: &Database) -> Result<BTreeMap<String, Entry>> {
-    let connection = database.connection();
-    let mut completed = BTreeMap::new();
-    for run in journal::runs(connection).await? {
-        let (state, _) = runs::load(connection, &run).await?;
-        for (unit, state) in &state.units {
-            if state.status != UnitStatus::Completed {
-                continue;
-            }
-            let filter = Filter {
-                run: Some(run.clone()),
-                unit: Some(unit.clone()),
-                kind: Some("UnitCompleted".into()),
-                ..Filter::default()
-            };
-            if let Some(entry) = journal::select(connection, &filter, 1, true).await?.pop() {
-                completed.insert(unit.clone(), entry);
-            }
-        }
-    }
-    Ok(completed)
-}
-
-/// Where rows were written or taken back last, as far as validations go; none where they never were. A run that is not
-/// finished may write at any moment; one that found nothing to write changed nothing.
-async fn last_change(database: &Database) -> Result<Option<i64>> {
-    let connection = database.connection();
-    let mut filter = Filter {
-        kind: Some("BatchUndone".into()),
-        ..Filter::default()
-    };
-    let undone = journal::select(connection, &filter, 1, true).await?;
-    let mut last = undone.last().map(|entry| entry.position);
-    filter.kind = Some("UnitCompleted".into());
-    for entry in journal::select(connection, &filter, COMPLETED, true).await? {
-        if let Event::UnitCompleted(completed) = journal::event(&entry)?
-            && completed.written > 0
-        {
-            last = last.max(Some(entry.position));
-        }
-    }
-    if let Some((run, _)) = runs::unfinished(connection).await? {
-        let started = journal::at(connection, &run, RUN_STREAM, 1).await?;
-        last = last.max(started.map(|entry| entry.position));
-    }
-    Ok(last)
 }
