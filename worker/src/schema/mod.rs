@@ -1,6 +1,7 @@
 //! The schema: what is pending, applying it, and taking it down.
 
 mod expected;
+pub mod locks;
 mod losses;
 
 use migration::{Migrator, MigratorTrait};
