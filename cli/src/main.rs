@@ -3,7 +3,9 @@
 mod args;
 mod commands;
 mod confirm;
+mod machine;
 mod output;
+mod planned;
 mod progress;
 mod render;
 mod select;

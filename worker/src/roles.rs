@@ -60,6 +60,20 @@ pub fn sql(plan: &[Box<dyn Unit>]) -> String {
     sql
 }
 
+/// The rights that a worker needs: a privilege, a table, and a column; without a column, all columns of the table.
+pub(crate) fn of_worker(plan: &[Box<dyn Unit>]) -> Vec<(String, String, String)> {
+    let mut all = Vec::new();
+    for right in rights(plan)
+        .into_iter()
+        .filter(|right| right.role == WORKER)
+    {
+        let columns = right.columns.unwrap_or_else(|| vec![String::new()]);
+        let needed = |column| (right.privilege.to_owned(), right.table.clone(), column);
+        all.extend(columns.into_iter().map(needed));
+    }
+    all
+}
+
 fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
     let mut rights = Vec::new();
     let mut grant = |role, privilege, table: &str, columns: Option<Vec<String>>| {
@@ -128,7 +142,7 @@ fn inserted(plan: &[Box<dyn Unit>]) -> impl Iterator<Item = &Definition> {
 }
 
 /// The application's tables that the schema adds a column to.
-fn changed_tables(plan: &[Box<dyn Unit>]) -> Vec<String> {
+pub(crate) fn changed_tables(plan: &[Box<dyn Unit>]) -> Vec<String> {
     let mut tables: Vec<String> = plan
         .iter()
         .map(|unit| &unit.definition().destination)

@@ -6,6 +6,7 @@ mod checklist;
 mod demo;
 mod journal;
 mod phase;
+mod preflight;
 mod quarantine;
 mod rollback;
 mod runs;
@@ -21,6 +22,7 @@ use crate::stop::Result;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Preflight(preflight::Args),
     #[command(subcommand)]
     Journal(journal::Command),
     Status(status::Args),
@@ -41,6 +43,7 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) async fn run(global: &Global, command: Command) -> Result {
     match command {
+        Command::Preflight(args) => preflight::run(global, args).await,
         Command::Journal(command) => journal::run(global, command).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,

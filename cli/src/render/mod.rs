@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod journal;
 pub(crate) mod phase;
+pub(crate) mod preflight;
 pub(crate) mod quarantine;
 pub(crate) mod rollback;
 pub(crate) mod schema;

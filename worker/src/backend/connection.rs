@@ -105,6 +105,11 @@ impl Connection {
         self.inner.close_by_ref().await
     }
 
+    /// The pool behind it, on PostgreSQL.
+    pub(super) fn pool(&self) -> &sqlx::PgPool {
+        self.inner.get_postgres_connection_pool()
+    }
+
     async fn begin_with(
         &self,
         postgres: &'static str,

@@ -5,6 +5,7 @@ mod connect;
 mod connection;
 mod dialect;
 mod errors;
+pub mod health;
 mod postgres;
 mod sqlite;
 mod target;

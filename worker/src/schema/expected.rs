@@ -37,7 +37,23 @@ pub async fn missing(database: &Database, plan: &Plan) -> Result<Vec<String>> {
 /// # Errors
 /// [`Error::Usage`], naming the first that is missing.
 pub async fn check_source(database: &Database, plan: &Plan) -> Result<HashSet<String>> {
+    let (missing, faults) = look_at_source(database, plan).await?;
+    match faults.into_iter().next() {
+        None => Ok(missing),
+        Some(fault) => Err(Error::Usage(fault)),
+    }
+}
+
+/// The optional tables that the database lacks, and what is wrong with the others, one line each.
+///
+/// # Errors
+/// The database's.
+pub async fn look_at_source(
+    database: &Database,
+    plan: &Plan,
+) -> Result<(HashSet<String>, Vec<String>)> {
     let mut missing = HashSet::new();
+    let mut faults = Vec::new();
     for unit in plan.iter() {
         for table in unit.tables() {
             let columns = database.columns(&table.name).await?;
@@ -46,28 +62,27 @@ pub async fn check_source(database: &Database, plan: &Plan) -> Result<HashSet<St
                     missing.insert(table.name);
                     continue;
                 }
-                return Err(Error::Usage(format!(
+                faults.push(format!(
                     "this database has no table {}, which unit {} reads: check that the URL names the database of \
                      the application (to try Backstitch on made-up data: `worker run --demo`)",
                     table.name,
                     unit.definition().name
-                )));
-            }
-            if let Some(column) = table
+                ));
+            } else if let Some(column) = table
                 .columns
                 .iter()
                 .find(|column| !columns.contains(column))
             {
-                return Err(Error::Usage(format!(
+                faults.push(format!(
                     "table {} has no column {column}, which unit {} reads: compare it with the schema that the plan \
                      was made for",
                     table.name,
                     unit.definition().name
-                )));
+                ));
             }
         }
     }
-    Ok(missing)
+    Ok((missing, faults))
 }
 
 /// The columns that the digests of a destination's rows cover: for inserts all that there are, for updates those that

@@ -18,7 +18,7 @@ use crate::retry::Retry;
 use crate::runbook;
 use crate::shutdown::Shutdown;
 
-pub use self::expected::{check_source, image, missing, source};
+pub use self::expected::{check_source, image, look_at_source, missing, source};
 pub use self::losses::check_losses;
 
 /// The journal's table.
