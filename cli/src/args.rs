@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
-use worker::backend::{Access, Database};
+use worker::backend::{Access, Address, Database};
 use worker::error::Error;
 use worker::{credentials, schema};
 
@@ -74,6 +74,11 @@ impl Global {
             Access::Read,
         )
         .await
+    }
+
+    /// The database's address, for what needs more than a connection.
+    pub(crate) fn address(&self) -> Result<Address, Error> {
+        Address::parse(self.named()?.as_deref().unwrap_or(DEFAULT_URL))
     }
 
     /// Connects, and makes the default database where nobody named one.

@@ -25,3 +25,37 @@ pub(crate) fn confirm(question: &str) -> Result<(), Error> {
     }
     Err(Error::Refused("nothing was changed: not confirmed".into()))
 }
+
+/// Asks on a terminal for the name of what is to be replaced, unless it was given.
+///
+/// # Errors
+/// [`Error::Refused`]: it is another, or was not given; nothing was changed.
+pub(crate) fn confirm_name(name: &str, given: Option<&str>) -> Result<(), Error> {
+    let stdin = std::io::stdin();
+    let answer = match given {
+        Some(given) => given.to_owned(),
+        None if !stdin.is_terminal() => {
+            return Err(Error::Refused(format!(
+                "nothing was changed: this needs the name of the database, and there is no terminal to ask on; say \
+                 --confirm {name}"
+            )));
+        }
+        None => {
+            let _ = write!(
+                anstream::stderr(),
+                "Type the name of the database, `{name}`, to go on: "
+            );
+            let mut answer = String::new();
+            match stdin.lock().read_line(&mut answer) {
+                Ok(_) => answer,
+                Err(_) => String::new(),
+            }
+        }
+    };
+    match answer.trim() == name {
+        true => Ok(()),
+        false => Err(Error::Refused(format!(
+            "nothing was changed: the name that was given is not that of the database, {name}"
+        ))),
+    }
+}

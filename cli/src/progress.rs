@@ -73,3 +73,47 @@ impl Progress {
         self.done
     }
 }
+
+/// How far something of an unknown length is.
+pub(crate) struct Moving {
+    /// None where standard error is no terminal.
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+impl Moving {
+    /// Starts.
+    pub(crate) fn start() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            ProgressBar::new_spinner().with_style(style)
+        });
+        Self {
+            bar,
+            said: Instant::now(),
+        }
+    }
+
+    /// Says how far it is.
+    pub(crate) fn say(&mut self, line: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(line.to_owned());
+                bar.tick();
+            }
+            None if self.said.elapsed() >= LINE => {
+                output::note(line);
+                self.said = Instant::now();
+            }
+            None => {}
+        }
+    }
+
+    /// Ends: it makes room for the result.
+    pub(crate) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) enum Stop {
     System(&'static str, std::io::Error),
     /// A signal asked to stop, with its exit code; what was done is kept.
     Asked(u8),
+    /// A signal asked to stop what is done wholly or not at all, with its exit code; nothing is left of it.
+    Abandoned(u8),
     /// A signal ended a command that never ends by itself.
     Ended(u8),
 }
@@ -28,7 +30,7 @@ impl Stop {
         match self {
             Self::Failed(error) => error.exit_code(),
             Self::System(..) => exit::UNEXPECTED,
-            Self::Asked(code) | Self::Ended(code) => *code,
+            Self::Asked(code) | Self::Abandoned(code) | Self::Ended(code) => *code,
         }
     }
 }
@@ -42,6 +44,9 @@ impl fmt::Display for Stop {
             Self::Asked(_) => {
                 formatter.write_str("interrupted: progress saved; run the same command to go on")
             }
+            Self::Abandoned(_) => formatter.write_str(
+                "interrupted: nothing is left of what was begun; run the same command to begin again",
+            ),
             Self::Ended(_) => Ok(()),
         }
     }

@@ -69,6 +69,9 @@ pub enum Error {
     /// A unit panicked; its batch was rolled back.
     #[error("{0}")]
     Panicked(String),
+    /// Something beside the database failed: the operating system, a program that was started.
+    #[error("{0}")]
+    Unexpected(String),
 }
 
 /// The library's results.
@@ -85,7 +88,7 @@ impl Error {
             Self::Transient(_) => exit::TRANSIENT,
             Self::Database { source, .. } if backend::is_transient(source) => exit::TRANSIENT,
             Self::Database { source, .. } if backend::hint(source).is_some() => exit::USAGE,
-            Self::Database { .. } | Self::Panicked(_) => exit::UNEXPECTED,
+            Self::Database { .. } | Self::Panicked(_) | Self::Unexpected(_) => exit::UNEXPECTED,
         }
     }
 
@@ -102,6 +105,7 @@ impl Error {
             | Self::Failed(_)
             | Self::Refused(_)
             | Self::Transient(_)
+            | Self::Unexpected(_)
             | Self::Illegal(_)
             | Self::Damaged(_) => self.to_string(),
         }

@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod backend;
 pub mod certificate;
+pub mod backup;
 pub mod chain;
 pub mod core;
 pub mod credentials;

@@ -3,6 +3,7 @@
 
 mod certificate;
 mod checklist;
+mod backup;
 mod demo;
 mod journal;
 mod phase;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Status(status::Args),
     Runs(runs::Args),
     Validate(validate::Args),
+    #[command(subcommand)]
+    Backup(backup::Command),
     Rollback(rollback::Args),
     #[command(subcommand)]
     Schema(schema::Command),
@@ -48,6 +51,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Status(args) => status::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,
         Command::Validate(args) => validate::run(global, args).await,
+        Command::Backup(command) => backup::run(global, command).await,
         Command::Rollback(args) => rollback::run(global, args).await,
         Command::Schema(command) => schema::run(global, command).await,
         Command::Quarantine(command) => quarantine::run(global, command).await,

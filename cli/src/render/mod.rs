@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod checklist;
+pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod journal;

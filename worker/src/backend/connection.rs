@@ -56,6 +56,14 @@ impl Connection {
         self.begin_with(postgres::BEGIN_READ, None).await
     }
 
+    /// The same without limits, for as long as a backup takes.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin_snapshot(&self) -> Result<Transaction, DbErr> {
+        self.begin_with(postgres::BEGIN_SNAPSHOT, None).await
+    }
+
     /// Begins a transaction for SeaORM's migrator, which takes no other. It prepares under names: those that others
     /// have left in the session are taken out of its way first.
     ///

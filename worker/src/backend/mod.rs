@@ -1,6 +1,7 @@
 //! The seam between the engine and the two databases: connecting, transactions, and the few places where their SQL
 //! differs. Knows nothing of units, journal or plan.
 
+mod address;
 mod connect;
 mod connection;
 mod dialect;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
+pub use self::address::Address;
 pub use self::connect::Access;
 pub use self::connection::Connection;
 pub use self::dialect::Dialect;

@@ -68,6 +68,13 @@ pub(super) const BEGIN_READ: &str = concat!(
     pinned!()
 );
 
+/// The same without limits, for a snapshot that a backup is of: as long as it takes, but never long for a lock.
+pub(super) const BEGIN_SNAPSHOT: &str = concat!(
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT set_config('statement_timeout', '0', true), \
+     set_config('idle_in_transaction_session_timeout', '0', true), set_config('lock_timeout', '60s', true), ",
+    pinned!()
+);
+
 /// Begins a transaction around a single statement. A whole table may have to be counted, whatever the role's usual limit.
 pub(super) const BEGIN_ONE: &str = concat!(
     "BEGIN ISOLATION LEVEL READ COMMITTED; \
@@ -319,7 +326,7 @@ pub(super) fn hint(code: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN_ONE, BEGIN_READ, BEGIN_UNLIMITED, SCHEMA_SETTINGS, begin};
+    use super::{BEGIN_ONE, BEGIN_READ, BEGIN_SNAPSHOT, BEGIN_UNLIMITED, SCHEMA_SETTINGS, begin};
     use crate::backend::Durability;
 
     /// Whatever the database's or the role's defaults are.
@@ -328,6 +335,7 @@ mod tests {
         for sql in [
             BEGIN_ONE,
             BEGIN_READ,
+            BEGIN_SNAPSHOT,
             BEGIN_UNLIMITED,
             SCHEMA_SETTINGS,
             begin(Durability::Relaxed),

@@ -16,9 +16,12 @@ pub(super) fn words(event: &Event) -> String {
         Event::BackupFailed { method, why } => format!("{method}: {why}"),
         Event::BackupVerified(verified) => backup_verified(verified),
         Event::BackupRestored(restored) => format!(
-            "from backup {}, because: {}{}{}",
+            "from backup {}{}{}{}",
             restored.backup.id,
-            restored.reason,
+            match restored.reason.as_str() {
+                "" => String::new(),
+                reason => format!(", because: {reason}"),
+            },
             restored
                 .kept_as
                 .as_ref()
@@ -92,7 +95,7 @@ fn preflight(checked: &PreflightChecked) -> String {
 fn backup_taken(backup: &Backup) -> String {
     let how = match &backup.method {
         BackupMethod::Directory | BackupMethod::Custom => "pg_dump",
-        BackupMethod::Sqlite => "SQLite's backup",
+        BackupMethod::Sqlite => "SQLite's copy",
         BackupMethod::Command { .. } => "the configured command",
     };
     format!(

@@ -34,7 +34,8 @@ pub struct Backup {
     pub bytes: u64,
     /// SHA-256 over its files, in hexadecimal; empty where only the provider has it.
     pub digest: String,
-    /// Rows of each table at the instant that the backup is of, by table; empty where only the provider knows.
+    /// Rows of each table at the instant that the backup is of, by table, on PostgreSQL quoted with its schema; empty
+    /// where only the provider knows.
     pub rows: BTreeMap<String, i64>,
     /// When it began, milliseconds since 1970.
     pub begun_at: i64,
@@ -50,7 +51,7 @@ pub enum BackupMethod {
     Directory,
     /// `pg_dump` into one file of its own format.
     Custom,
-    /// SQLite's online backup into a file.
+    /// SQLite's `VACUUM INTO`: a consistent copy of an online database.
     Sqlite,
     /// A command of the operator's: a provider's snapshot.
     Command {
@@ -83,15 +84,16 @@ pub struct BackupVerified {
 pub struct BackupRestored {
     /// The backup: the journal that came with it was written before the backup was noted.
     pub backup: Backup,
-    /// The identity of the database that stood in its place.
+    /// The identity of the database that stood in its place; `none` where none did.
     pub from: String,
     /// The identity of the one that stands there now.
     pub to: String,
     /// The name or path under which the database before is kept; none: it is not.
     pub kept_as: Option<String>,
-    /// The digest of the heads of the journal of the database before: what was in it since the backup is told there.
+    /// The digest of the heads of the journal of the database before: what was in it since the backup is told there. Empty
+    /// where it could not be read.
     pub head: String,
-    /// Why, in the operator's words.
+    /// Why, in the operator's words; empty where they gave none.
     pub reason: String,
     /// What differs from what the backup says; empty where nothing does.
     pub problems: Vec<String>,
