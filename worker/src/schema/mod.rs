@@ -1,5 +1,6 @@
 //! The schema: what is pending, applying it, and taking it down.
 
+mod description;
 mod expected;
 pub mod locks;
 mod losses;
@@ -18,6 +19,7 @@ use crate::retry::Retry;
 use crate::runbook;
 use crate::shutdown::Shutdown;
 
+pub use self::description::{Column, ForeignKey, Index, Schema, Table, Unique};
 pub use self::expected::{check_source, image, look_at_source, missing, source};
 pub use self::losses::check_losses;
 
