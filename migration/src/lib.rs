@@ -3,6 +3,8 @@
 //! Migrations are history: they spell out their SQL and import neither the entities nor the worker, which move on.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{DbBackend, Schema};
+use sea_orm_migration::seaql_migrations;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -42,6 +44,23 @@ pub fn sql() -> [Sql; 2] {
         m20251104_000001_journal::SQL,
         m20251104_000002_intelligence_core::SQL,
     ]
+}
+
+/// The statement that makes the table in which the migrator keeps what is applied, as it makes it.
+#[must_use]
+pub fn bookkeeping(sqlite: bool) -> String {
+    let backend = match sqlite {
+        true => DbBackend::Sqlite,
+        false => DbBackend::Postgres,
+    };
+    let mut table = Schema::new(backend).create_table_from_entity(seaql_migrations::Entity);
+    table
+        .table(Migrator::migration_table_name())
+        .if_not_exists();
+    match sqlite {
+        true => table.to_string(SqliteQueryBuilder),
+        false => table.to_string(PostgresQueryBuilder),
+    }
 }
 
 /// The ordered list of schema changes.

@@ -7,9 +7,10 @@
 
 pub mod audit;
 pub mod backend;
-pub mod certificate;
 pub mod backup;
+pub mod certificate;
 pub mod chain;
+pub mod compat;
 pub mod core;
 pub mod credentials;
 pub mod decisions;

@@ -1,9 +1,10 @@
 //! The commands, one a file: its arguments and one function. They ask the worker library and print what `render`
 //! makes of the answer; none knows SQL or a table.
 
+mod backup;
 mod certificate;
 mod checklist;
-mod backup;
+mod compat;
 mod demo;
 mod journal;
 mod phase;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Rollback(rollback::Args),
     #[command(subcommand)]
     Schema(schema::Command),
+    Compat(compat::Args),
     #[command(subcommand)]
     Quarantine(quarantine::Command),
     Checklist(checklist::Args),
@@ -54,6 +56,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Backup(command) => backup::run(global, command).await,
         Command::Rollback(args) => rollback::run(global, args).await,
         Command::Schema(command) => schema::run(global, command).await,
+        Command::Compat(args) => compat::run(global, args).await,
         Command::Quarantine(command) => quarantine::run(global, command).await,
         Command::Checklist(args) => checklist::run(global, args).await,
         Command::Signoff(args) => signoff::run(global, args).await,

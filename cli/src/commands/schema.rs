@@ -1,5 +1,9 @@
 //! `cli schema`: one idea, and small commands of it.
 
+mod prisma;
+mod sql;
+mod verify;
+
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -11,7 +15,7 @@ use crate::render::schema::Changed;
 use crate::stop::Result;
 use crate::{output, render};
 
-/// Show, apply or take down the schema.
+/// Show, review, apply, verify or take down the schema.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show which schema changes are applied, and which are pending.
@@ -21,13 +25,18 @@ pub(crate) enum Command {
     /// Changes nothing. Safe to repeat.
     #[command(after_help = worker::error::EXIT_CODES)]
     Status,
+    Sql(sql::Args),
     /// Apply the pending schema changes: the journal's tables, the new tables and columns.
     ///
     /// Example: `cli schema up`
     ///
-    /// Changes the schema, additively, in one transaction. Safe to repeat: where nothing is pending, nothing is done.
+    /// Changes the schema, additively, in one transaction, beside the running application: it waits at most 500 ms for a
+    /// table's lock, tells who is in the way, and tries again for about a minute. Safe to repeat: where nothing is
+    /// pending, nothing is done.
     #[command(after_help = worker::error::EXIT_CODES)]
     Up,
+    Verify(verify::Args),
+    Prisma(prisma::Args),
     /// Take the schema down again, where neither rows nor journal would be lost.
     ///
     /// Example: `cli schema down --discard-journal`
@@ -68,7 +77,10 @@ pub(crate) struct DownArgs {
 pub(crate) async fn run(global: &Global, command: Command) -> Result {
     match command {
         Command::Status => status(global).await,
+        Command::Sql(args) => sql::run(global, args).await,
         Command::Up => up(global).await,
+        Command::Verify(args) => verify::run(global, args).await,
+        Command::Prisma(args) => prisma::run(global, &args),
         Command::Down(args) => down(global, &args).await,
         Command::Roles(RolesArgs { print: _ }) => {
             output::result(&roles::sql(&units::phase5(Vec::new())))

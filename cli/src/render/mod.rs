@@ -1,8 +1,9 @@
 //! Answers as text and as JSON. Pure: data in, text out; no I/O, no clock, no database.
 
+pub(crate) mod backup;
 pub(crate) mod certificate;
 pub(crate) mod checklist;
-pub(crate) mod backup;
+pub(crate) mod compat;
 pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod journal;

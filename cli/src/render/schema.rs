@@ -1,9 +1,13 @@
 //! The schema's changes.
 
+mod verified;
+
 use std::fmt::Write;
 
 use serde::Serialize;
 use worker::schema::Change;
+
+pub(crate) use self::verified::{Models, Reviewed, Sql, differs, models, reviewed, verification};
 
 /// A change, for programs.
 #[derive(Serialize)]

@@ -31,7 +31,7 @@ struct Standing {
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn look(connection: &impl ConnectionTrait) -> Result<Vec<Finding>> {
+pub(crate) async fn look(connection: &impl ConnectionTrait) -> Result<Vec<Finding>> {
     let dialect = Dialect::of(connection);
     let (sql, guards) = match dialect {
         Dialect::Postgres => (POSTGRES, POSTGRES_GUARDS.as_slice()),

@@ -2,7 +2,7 @@
 //! Reads in pages; holds one run's partitions in memory, never its batches. A worker may go on meanwhile: what differs
 //! is looked at again at one instant before it is called wrong.
 
-mod guards;
+pub(crate) mod guards;
 mod report;
 mod surroundings;
 

@@ -4,6 +4,10 @@ mod description;
 mod expected;
 pub mod locks;
 mod losses;
+pub mod prisma;
+mod script;
+mod verify;
+mod waits;
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::DatabaseTransaction;
@@ -22,6 +26,8 @@ use crate::shutdown::Shutdown;
 pub use self::description::{Column, ForeignKey, Index, Schema, Table, Unique};
 pub use self::expected::{check_source, image, look_at_source, missing, source};
 pub use self::losses::check_losses;
+pub use self::script::{Script, script};
+pub use self::verify::{Difference, Verification, verify};
 
 /// The journal's table.
 const JOURNAL: &str = "backstitch_journal";
@@ -136,6 +142,11 @@ pub async fn try_up(database: &Database, plan: &Plan, worker: &str) -> Result<Ve
             check_unused(database).await?;
         }
         check_shapes(database, plan).await?;
+        if let Err(error) = waits::lock(&transaction, &names).await {
+            // Whoever waits behind us goes on first.
+            transaction.rollback().await.doing("ending a transaction")?;
+            return Err(waits::told(database, &names, error).await);
+        }
         let applied = Migrator::up(&transaction, None).await;
         applied.doing("applying the schema; nothing of it was kept")?;
         let event = Event::SchemaApplied {

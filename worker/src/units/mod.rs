@@ -6,12 +6,14 @@ mod intelligence_event;
 mod json;
 mod kpi_history;
 mod paper;
+mod prisma;
 mod prompt_performance;
 
 pub use self::paper::phase5_paper;
 use crate::backend::Dialect;
 use crate::core::event::Input;
 use crate::core::plan::{Column, ColumnType, Definition, Destination, Write};
+use crate::schema::prisma::Hints;
 use crate::unit::{SourceTable, Unit};
 
 /// The units of Phase 5; `logs` are the agent log files that `intelligence_event` reads.
@@ -24,6 +26,21 @@ pub fn phase5(logs: Vec<Input>) -> Vec<Box<dyn Unit>> {
         Box::new(kpi_history::KpiHistory::new()),
         Box::new(agent_feedback::AgentFeedback::new()),
     ]
+}
+
+/// What the application's Prisma schema says about the tables and no database knows.
+#[must_use]
+pub fn prisma() -> Hints {
+    prisma::HINTS
+}
+
+/// The tables of the release before, Phase 4.5, as the statements that make them.
+#[must_use]
+pub fn release_before(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => include_str!("../demo/phase45.postgres.sql"),
+        Dialect::Sqlite => include_str!("../demo/phase45.sqlite.sql"),
+    }
 }
 
 /// The condition that publish job `j` has a count that is negative, no whole number or fits no column (SQLite's hold

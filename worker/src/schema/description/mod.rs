@@ -131,7 +131,10 @@ impl Schema {
         let keys = self.tables.iter().flat_map(|table| &table.foreign_keys);
         let referred = keys.map(|key| key.table.as_str());
         let is_ours = |name: &&str| self.table(name).is_some_and(|table| table.is_made);
-        let mut others: Vec<_> = added.chain(referred).filter(|name| !is_ours(name)).collect();
+        let mut others: Vec<_> = added
+            .chain(referred)
+            .filter(|name| !is_ours(name))
+            .collect();
         others.sort_unstable();
         others.dedup();
         others

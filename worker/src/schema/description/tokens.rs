@@ -77,9 +77,7 @@ fn length(rest: &str, first: char) -> Result<usize> {
             Ok(end)
         }
         '$' if rest.starts_with("$$") => inside(2, "$$"),
-        _ if is_word(first) => Ok(rest
-            .find(|letter| !is_word(letter))
-            .unwrap_or(rest.len())),
+        _ if is_word(first) => Ok(rest.find(|letter| !is_word(letter)).unwrap_or(rest.len())),
         sign => Ok(sign.len_utf8()),
     }
 }
