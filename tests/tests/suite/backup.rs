@@ -116,7 +116,8 @@ async fn whole(database: &Database) -> Result<Whole> {
                 "SELECT CAST(conrelid::regclass AS TEXT) || conname || pg_get_constraintdef(oid) FROM pg_constraint \
                  WHERE connamespace = 'public'::regnamespace",
                 "SELECT CAST(tgrelid::regclass AS TEXT) || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
-                "SELECT sequencename || COALESCE(last_value, 0) FROM pg_sequences",
+                // Our own goes on with each event.
+                "SELECT sequencename || COALESCE(last_value, 0) FROM pg_sequences WHERE sequencename NOT LIKE 'backstitch%'",
                 "SELECT relname || relacl::text || relowner FROM pg_class WHERE relnamespace = 'public'::regnamespace \
                  AND relacl IS NOT NULL",
                 "SELECT table_name || ordinal_position || column_name || data_type || COALESCE(column_default, '') \

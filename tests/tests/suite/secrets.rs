@@ -148,6 +148,17 @@ async fn the_password_is_nowhere() -> Result<()> {
         let traced = scenario.cli(arguments)?.env("RUST_LOG", "trace");
         traced.expect(0).await?;
     }
+    let backups = scratch::folder("backups")?;
+    for arguments in [
+        &["create"][..],
+        &["list"],
+        &["verify"],
+        &["verify", "--full"],
+    ] {
+        let command = scenario.cli(&["backup"])?.args(arguments);
+        let command = command.args(["--to".as_ref(), backups.as_os_str()]);
+        command.env("RUST_LOG", "trace").expect(0).await?;
+    }
     let secret = &scenario.database.url;
     for failing in [
         secret.replace(scenario.database.name(), "nowhere"),
@@ -165,6 +176,8 @@ async fn the_password_is_nowhere() -> Result<()> {
                 .run()
                 .await?;
         }
+        let create = process::program("cli", &failing)?.args(["backup", "create"]);
+        create.env("RUST_LOG", "trace").run().await?;
     }
     for table in [
         "backstitch_journal",

@@ -108,6 +108,7 @@ const RULES: &[Rule] = &[
             "worker/src/engine",
             "worker/src/units",
             "worker/src/backend",
+            "worker/src/backup",
             "worker/src/undo",
             "worker/src/journal",
             "worker/src/schema",

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::tools::Surroundings;
 use super::{child, said};
 use crate::backend::Address;
 use crate::core::event::BackupMethod;
@@ -23,13 +24,18 @@ pub(super) async fn run(
     command: &[String],
     id: &str,
     address: &Address,
+    surroundings: &Surroundings,
     shutdown: &Shutdown,
 ) -> Result<Option<BackupMethod>> {
     let command: Vec<String> = command.iter().map(|part| part.replace(ID, id)).collect();
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::Usage("no command was given behind `--`".into()));
     };
-    let secrets: Vec<String> = address.password().into_iter().collect();
+    let secrets = address
+        .password()
+        .into_iter()
+        .chain(surroundings.password.clone());
+    let secrets: Vec<String> = secrets.filter(|secret| !secret.is_empty()).collect();
     let is_told = |part: &String| secrets.iter().any(|secret| part.contains(secret.as_str()));
     if command.iter().any(is_told) {
         return Err(Error::Usage(

@@ -204,7 +204,14 @@ impl Way {
         step: &mut Watch<'_>,
     ) -> Result<bool> {
         if matches!(self, Self::Command) {
-            let taken = command::run(order.command, &backup.id, order.address, shutdown).await?;
+            let taken = command::run(
+                order.command,
+                &backup.id,
+                order.address,
+                order.surroundings,
+                shutdown,
+            )
+            .await?;
             let Some(method) = taken else {
                 return Ok(false);
             };

@@ -72,8 +72,8 @@ const RIGHTS: &str = r#"SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE CAST(pg_ge
 
 const SETTINGS: &str = r#"SELECT CASE WHEN s.setrole = 0 THEN NULL ELSE CAST(pg_get_userbyid(s.setrole) AS TEXT) END AS "role",
         split_part(c.pair, '=', 1) AS "name", substr(c.pair, strpos(c.pair, '=') + 1) AS "value"
-    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN LATERAL unnest(s.setconfig) c (pair)
-    WHERE d.datname = $1 ORDER BY 1 NULLS FIRST, 2"#;
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN LATERAL unnest(s.setconfig) WITH ORDINALITY c (pair, place)
+    WHERE d.datname = $1 ORDER BY 1 NULLS FIRST, c.place"#;
 
 impl Properties {
     /// Reads those of a database.

@@ -1,6 +1,7 @@
 //! PostgreSQL's own programs: where they are, and whether they are new enough.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,7 +18,7 @@ const AUTHORITIES: [&str; 3] = [
 ];
 
 /// What the process's surroundings say, as the library reads no environment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Surroundings {
     /// The folders in which programs are looked for: `PATH`.
     pub path: Option<OsString>,
@@ -25,6 +26,17 @@ pub struct Surroundings {
     pub folder: Option<PathBuf>,
     /// Whether the environment names an authority for TLS (`PGSSLROOTCERT`).
     pub has_authority: bool,
+    /// A password in the environment (`PGPASSWORD`), which is kept out of what programs print.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Surroundings")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A program of PostgreSQL's, and its release.

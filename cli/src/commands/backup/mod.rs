@@ -62,6 +62,7 @@ impl Programs {
             path: std::env::var_os("PATH"),
             folder: self.pg_bin.clone(),
             has_authority: std::env::var_os("PGSSLROOTCERT").is_some(),
+            password: std::env::var("PGPASSWORD").ok(),
         }
     }
 }

@@ -19,12 +19,18 @@ async fn a_command(backend: Backend) -> Result<()> {
     let to = scratch::folder("backups")?;
     let script = scratch::folder("script")?.join("snapshot");
     std::fs::write(&script, SCRIPT)?;
-    std::fs::write(script.with_file_name("secret"), PASSWORD)?;
+    // An SQLite database has none.
+    let secret = if backend == Backend::Postgres {
+        PASSWORD
+    } else {
+        ""
+    };
+    std::fs::write(script.with_file_name("secret"), secret)?;
     let script = script.to_string_lossy();
     let arguments = ["sh", &script, "{id}"];
     let create = |arguments: &[&str]| {
         let create = backup(&url, "create", &to)?
-            .env("PGPASSWORD", "x")
+            .env("PGPASSWORD", "another-canary")
             .args(["--"]);
         Ok::<_, anyhow::Error>(create.args(arguments))
     };

@@ -123,14 +123,18 @@ async fn a_full_disk(backend: Backend) -> Result<()> {
 
 /// A dump that waits for a table that is locked.
 async fn waiting(scenario: &Scenario, to: &Path) -> Result<Running> {
-    let dumping = backup(&scenario.database.url, "create", to)?;
-    let mut dumping = dumping.args(["--json"]).env("RUST_LOG", "trace").spawn()?;
     let waits = format!(
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'pg_dump' \
+        "SELECT CAST(pid AS TEXT) FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'pg_dump' \
          AND wait_event_type = 'Lock'",
         scenario.database.name()
     );
-    while scenario.database.value::<i64>(&waits).await? == 0 {
+    let dumping = backup(&scenario.database.url, "create", to)?;
+    let dumping = dumping.args(["--json"]).env("RUST_LOG", "trace");
+    // What was killed before waits on until the table is given back.
+    let earlier = scenario.database.texts(&waits).await?;
+    let mut dumping = dumping.spawn()?;
+    let is_new = |pid: &String| !earlier.contains(pid);
+    while !scenario.database.texts(&waits).await?.iter().any(is_new) {
         ensure!(dumping.is_alive()?, "it ended: {}", dumping.wait().await?);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -167,8 +171,10 @@ async fn beside_the_application() -> Result<()> {
     ensure!(failed == 2, "{failed} failures were noted");
 
     // Rows that arrive once the snapshot is taken are neither dumped nor counted.
+    held.rollback().await?;
     let before = whole(database).await?;
     let rows = database.count("UserFeedback").await?;
+    let held = database.hold(lock).await?;
     let dumping = waiting(&scenario, &to).await?;
     let lines = dumping.command_lines()?;
     ensure!(

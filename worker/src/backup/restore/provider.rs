@@ -12,7 +12,14 @@ use crate::{runs, schema};
 pub(super) async fn restore(order: &Restore<'_>, shutdown: &Shutdown) -> Result<Option<Restored>> {
     let backup = &order.listed.backup;
     let (from, head) = before(order).await;
-    let ended = command::run(order.command, &backup.id, order.address, shutdown).await?;
+    let ended = command::run(
+        order.command,
+        &backup.id,
+        order.address,
+        order.reading.surroundings,
+        shutdown,
+    )
+    .await?;
     let Some(BackupMethod::Command { output, .. }) = ended else {
         return Ok(None);
     };

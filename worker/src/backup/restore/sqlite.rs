@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sea_orm::ConnectionTrait;
 
-use super::{NOTHING, Restore, Restored, backup, confirmed, event, head_if_readable, note};
+use super::{NOTHING, Restore, Restored, backup, confirmed, event, note};
 use crate::backend::{Access, Address, Database, Durability};
 use crate::backup::manifest::Manifest;
 use crate::backup::sqlite::{COPY, read};
@@ -15,7 +15,9 @@ use crate::backup::{Watch, failed, stamp, tables};
 use crate::core::event::BackupRestored;
 use crate::error::{Doing, Error, Result};
 use crate::fault;
+use crate::heads::Heads;
 use crate::journal;
+use crate::schema;
 use crate::shutdown::Shutdown;
 
 /// What SQLite keeps beside a file whose last transactions are not in it yet.
@@ -93,8 +95,8 @@ async fn take_name(
     if is_standing {
         check_unused(target)?;
         let taken = Locked::take(target).await?;
-        noted.from = taken.database.identity().await?;
-        noted.head = head_if_readable(&taken.database).await;
+        noted.from.clone_from(&taken.identity);
+        noted.head = taken.head().await;
         noted.kept_as = Some(
             named_beside(target, "", &format!(".before-{at}"))
                 .display()
@@ -144,6 +146,8 @@ fn standing(address: &Address) -> Result<Option<PathBuf>> {
 struct Locked {
     database: Database,
     transaction: crate::backend::Transaction,
+    identity: String,
+    has_journal: bool,
 }
 
 impl Locked {
@@ -166,20 +170,43 @@ impl Locked {
             let left = database
                 .connection()
                 .execute_unprepared("PRAGMA journal_mode = DELETE");
-            left.await?;
-            database.begin(Durability::Synced).await
+            left.await.doing("locking the database")?;
+            // The transaction has the only connection.
+            let identity = database.identity().await?;
+            let has_journal = schema::has_journal(&database).await.unwrap_or_default();
+            let begun = database.begin(Durability::Synced).await;
+            Ok((begun.doing("locking the database")?, identity, has_journal))
         };
-        match locked.await {
-            Ok(transaction) => Ok(Self {
+        let locked: Result<_> = locked.await;
+        match locked {
+            Ok((transaction, identity, has_journal)) => Ok(Self {
                 database,
                 transaction,
+                identity,
+                has_journal,
             }),
             Err(error) => {
                 database.close().await;
-                match crate::backend::is_transient(&error) {
+                match error.is_transient() {
                     true => Err(in_use()),
-                    false => Err(error).doing("locking the database"),
+                    false => Err(error),
                 }
+            }
+        }
+    }
+
+    /// The digest of where its journal ends; empty where that cannot be read.
+    async fn head(&self) -> String {
+        if !self.has_journal {
+            return Heads::default().digest();
+        }
+        match Heads::load(&self.transaction).await {
+            Ok(heads) => heads.digest(),
+            Err(error) => {
+                tracing::warn!(
+                    "the journal before cannot be read, so that its end is not noted: {error}"
+                );
+                String::new()
             }
         }
     }
