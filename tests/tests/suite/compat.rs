@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use tests::database::Backend;
 use tests::dump;
 use tests::generate::Profile;
+use tests::json::Json;
 use tests::scenario::Scenario;
 
 on_both!(the_release_before_goes_on, what_would_stop_it_is_found);
@@ -27,7 +28,15 @@ async fn the_release_before_goes_on(backend: Backend) -> Result<()> {
         journal(&scenario).await? == written,
         "it left something in the journal"
     );
-    scenario.cli(&["compat", "--record"])?.expect(0).await?;
+    let document = scenario
+        .cli(&["compat", "--record", "--json"])?
+        .expect(0)
+        .await?;
+    let document = Json::parse(&document.stdout).map_err(anyhow::Error::msg)?;
+    ensure!(
+        document.get("failed") == Some(&Json::Array(Vec::new())),
+        "{document:?}"
+    );
     scenario.expect_state(&before).await?;
     let told = scenario.cli(&["journal", "show", "--kind", "CompatChecked"])?;
     told.expect(0).await?.expect_named(&["statements ran"])?;

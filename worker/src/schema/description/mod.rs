@@ -2,6 +2,7 @@
 //! written once.
 
 mod parse;
+mod reader;
 mod tokens;
 
 use crate::backend::Dialect;

@@ -36,6 +36,7 @@ pub(super) fn statements(script: &str) -> Result<Vec<Vec<(Token<'_>, &str)>>> {
         let text = &rest[..length];
         rest = &rest[length..];
         let token = match first {
+            ';' if is_within_body(&statement) => Token::Sign(';'),
             ';' => {
                 if !statement.is_empty() {
                     statements.push(std::mem::take(&mut statement));
@@ -53,6 +54,17 @@ pub(super) fn statements(script: &str) -> Result<Vec<Vec<(Token<'_>, &str)>>> {
         statements.push(statement);
     }
     Ok(statements)
+}
+
+/// Whether a statement is a trigger whose body, with statements of its own, has begun and not ended.
+fn is_within_body(statement: &[(Token<'_>, &str)]) -> bool {
+    let is = |token: &Token<'_>, word: &str| *token == Token::Word(word);
+    let mut words = statement.iter().map(|(token, _)| token);
+    let is_trigger = words.next().is_some_and(|first| is(first, "CREATE"))
+        && words.next().is_some_and(|second| is(second, "TRIGGER"));
+    is_trigger
+        && words.any(|token| is(token, "BEGIN"))
+        && !statement.last().is_some_and(|(token, _)| is(token, "END"))
 }
 
 /// How many bytes the first token takes.
@@ -112,5 +124,7 @@ mod tests {
         );
         assert_eq!(tokens(1), [Token::Word("B")]);
         assert!(statements("A 'open").is_err());
+        let trigger = statements("CREATE TRIGGER \"t\" BEGIN A; B; END; C");
+        assert_eq!(trigger.expect("words").len(), 2);
     }
 }

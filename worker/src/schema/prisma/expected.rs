@@ -11,7 +11,7 @@ pub(super) fn models(plan: &Plan, schema: &Schema, hints: &Hints) -> Vec<Model> 
     let destinations: Vec<_> = destinations.collect();
     let tables = schema.tables.iter();
     let tables = tables.filter(|table| destinations.contains(&&table.name));
-    let mut models: Vec<_> = tables.map(|table| model(schema, table, hints)).collect();
+    let mut models: Vec<_> = tables.map(|table| model(table, hints)).collect();
     let referring: Vec<_> = models.iter().map(|model| model.table.clone()).collect();
     for name in referring {
         let keys = schema
@@ -45,10 +45,9 @@ pub(super) fn models(plan: &Plan, schema: &Schema, hints: &Hints) -> Vec<Model> 
     models
 }
 
-fn model(schema: &Schema, table: &Table, hints: &Hints) -> Model {
+fn model(table: &Table, hints: &Hints) -> Model {
     let indexes = table.indexes.iter();
     let keys = table.foreign_keys.iter();
-    let keys = keys.filter(|_| schema.table(&table.name).is_some());
     Model {
         name: table.name.clone(),
         table: table.name.clone(),

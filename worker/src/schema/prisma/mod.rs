@@ -6,6 +6,8 @@ mod file;
 
 use std::fmt::Write;
 
+use migration::{Migrator, MigratorTrait};
+
 use super::{Difference, Schema};
 use crate::backend::Dialect;
 use crate::engine::Plan;
@@ -88,7 +90,8 @@ pub fn print(plan: &Plan, hints: &Hints) -> Result<String> {
         .map(|table| table.name.as_str())
         .filter(is_own)
         .collect();
-    own.push("backstitch_migrations");
+    let bookkeeping = Migrator::migration_table_name().to_string();
+    own.push(&bookkeeping);
     let _ = write!(text, "\n{}", advice(&own));
     Ok(text)
 }

@@ -1,6 +1,7 @@
 //! The live schema against the expected one: column by column, key by key, index by index. Reads the catalog alone.
 
 mod compare;
+mod indexes;
 mod live;
 
 use std::fmt;
