@@ -65,6 +65,15 @@ impl Progress {
         }
     }
 
+    /// Goes on to so many of another total, where that is only known on the way.
+    pub(crate) fn reach_of(&mut self, done: i64, total: i64) {
+        self.total = total;
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.unsigned_abs());
+        }
+        self.reach(done);
+    }
+
     /// Ends: the bar makes room for the result. Gives how far it came.
     pub(crate) fn finish(self) -> i64 {
         if let Some(bar) = self.bar {

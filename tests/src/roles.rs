@@ -16,6 +16,8 @@ pub enum Role {
     Worker,
     /// Takes a run back.
     Undo,
+    /// Repairs a run, and takes such a repair back.
+    Repair,
     /// Looks.
     Viewer,
 }
@@ -34,6 +36,8 @@ impl Role {
             ["schema", "up" | "down", ..] => Self::Owner,
             ["rollback", ..] => Self::Undo,
             ["checklist", "tick" | "reopen", ..] | ["signoff" | "certificate", ..] => Self::Worker,
+            ["repair", ..] => Self::Repair,
+            ["validate", options @ ..] if !options.is_empty() => Self::Worker,
             _ => Self::Viewer,
         }
     }
@@ -45,6 +49,7 @@ impl Role {
             Self::Owner => "backstitch_owner",
             Self::Worker => "backstitch_worker",
             Self::Undo => "backstitch_undo",
+            Self::Repair => "backstitch_repair",
             Self::Viewer => "backstitch_viewer",
         }
     }
@@ -69,7 +74,13 @@ pub async fn establish(database: &Database) -> Result<()> {
         database.execute(&give).await?;
     }
     grant(database).await?;
-    for role in [Role::Owner, Role::Worker, Role::Undo, Role::Viewer] {
+    for role in [
+        Role::Owner,
+        Role::Worker,
+        Role::Undo,
+        Role::Repair,
+        Role::Viewer,
+    ] {
         let sql = format!("ALTER ROLE {} PASSWORD '{PASSWORD}'", role.name());
         database.execute(&sql).await?;
     }

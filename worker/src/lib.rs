@@ -28,6 +28,7 @@ pub mod preflight;
 pub mod program;
 pub mod projection;
 pub mod provenance;
+pub mod repair;
 pub mod report;
 pub mod retry;
 pub mod roles;
@@ -49,5 +50,6 @@ pub mod write;
 #[cfg(test)]
 mod fuzz;
 mod identity;
+mod proof;
 mod silence;
 mod standing;

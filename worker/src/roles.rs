@@ -15,6 +15,8 @@ use crate::unit::Unit;
 const WORKER: &str = "backstitch_worker";
 /// Takes runs back.
 const UNDO: &str = "backstitch_undo";
+/// Repairs runs, and takes repairs back.
+const REPAIR: &str = "backstitch_repair";
 /// Looks: status, journal, validation, verification, export.
 const VIEWER: &str = "backstitch_viewer";
 
@@ -85,7 +87,7 @@ fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
         });
     };
     for table in plan.iter().flat_map(|unit| unit.tables()) {
-        for role in [WORKER, VIEWER] {
+        for role in [WORKER, REPAIR, VIEWER] {
             grant(role, "SELECT", &table.name, Some(table.columns.clone()));
         }
     }
@@ -94,19 +96,24 @@ fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
         let (table, key) = (&destination.table, &destination.key);
         match destination.write {
             Write::Insert => {
-                for role in [WORKER, UNDO, VIEWER] {
+                for role in [WORKER, UNDO, REPAIR, VIEWER] {
                     grant(role, "SELECT", table, None);
                 }
-                grant(WORKER, "INSERT", table, Some(names(&destination.columns)));
-                grant(UNDO, "DELETE", table, None);
+                for role in [WORKER, REPAIR] {
+                    grant(role, "INSERT", table, Some(names(&destination.columns)));
+                }
+                for role in [UNDO, REPAIR] {
+                    grant(role, "DELETE", table, None);
+                }
+                grant(REPAIR, "UPDATE", table, Some(names(destination.values())));
                 // A row is locked before it is looked at and removed, which takes this right on a column, whichever.
                 grant(UNDO, "UPDATE", table, Some(vec![key.clone()]));
             }
             Write::Update { .. } => {
-                for role in [WORKER, UNDO, VIEWER] {
+                for role in [WORKER, UNDO, REPAIR, VIEWER] {
                     grant(role, "SELECT", table, Some(names(&destination.columns)));
                 }
-                for role in [WORKER, UNDO] {
+                for role in [WORKER, UNDO, REPAIR] {
                     grant(role, "UPDATE", table, Some(names(destination.values())));
                 }
             }
@@ -116,13 +123,15 @@ fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
     let provenance = backstitch_journal_rows::Entity.table_name();
     let projection = backstitch_partition::Entity.table_name();
     let changes = Migrator::migration_table_name().to_string();
-    for role in [WORKER, UNDO, VIEWER] {
+    for role in [WORKER, UNDO, REPAIR, VIEWER] {
         for table in [journal, provenance, projection, changes.as_str()] {
             grant(role, "SELECT", table, None);
         }
     }
-    grant(WORKER, "INSERT", provenance, None);
-    for role in [WORKER, UNDO] {
+    for role in [WORKER, REPAIR] {
+        grant(role, "INSERT", provenance, None);
+    }
+    for role in [WORKER, UNDO, REPAIR] {
         grant(role, "INSERT", journal, None);
         grant(role, "INSERT", projection, None);
         grant(role, "UPDATE", projection, None);
@@ -189,6 +198,7 @@ const HEAD: &str = "\
 --   backstitch_owner   cli schema up, cli schema down
 --   backstitch_worker  worker run
 --   backstitch_undo    cli rollback
+--   backstitch_repair  cli repair, and cli rollback of a repair
 --   backstitch_viewer  every other command of cli
 --
 -- The roles may log in and have no password: give them one (psql: \\password), or let the server know them otherwise.
@@ -202,7 +212,8 @@ BEGIN
 ";
 
 const ROLES: &str = "
-  FOREACH wanted IN ARRAY ARRAY['backstitch_owner', 'backstitch_worker', 'backstitch_undo', 'backstitch_viewer'] LOOP
+  FOREACH wanted IN ARRAY ARRAY['backstitch_owner', 'backstitch_worker', 'backstitch_undo',
+      'backstitch_repair', 'backstitch_viewer'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
       EXECUTE format('CREATE ROLE %I LOGIN', wanted);
     END IF;
@@ -231,7 +242,7 @@ const REVOKE: &str = "
       {tables}
     ] LOOP
     IF to_regclass(wanted) IS NOT NULL THEN
-      EXECUTE format('REVOKE ALL ON %s FROM backstitch_worker, backstitch_undo, backstitch_viewer', wanted);
+      EXECUTE format('REVOKE ALL ON %s FROM backstitch_worker, backstitch_undo, backstitch_repair, backstitch_viewer', wanted);
     END IF;
   END LOOP;
 ";
@@ -259,7 +270,7 @@ const REFERRING: &str = "
   FOR found IN SELECT c.conrelid::regclass AS child, string_agg(quote_ident(a.attname), ', ') AS names
       FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
       WHERE c.contype = 'f' AND c.confrelid = to_regclass({table}) GROUP BY c.oid, c.conrelid LOOP
-    EXECUTE format('GRANT SELECT (%s) ON %s TO backstitch_undo, backstitch_viewer', found.names, found.child);
+    EXECUTE format('GRANT SELECT (%s) ON %s TO backstitch_undo, backstitch_repair, backstitch_viewer', found.names, found.child);
   END LOOP;
 ";
 
@@ -270,14 +281,14 @@ $backstitch$;
 
 #[cfg(test)]
 mod tests {
-    use super::{UNDO, VIEWER, WORKER, sql};
+    use super::{REPAIR, UNDO, VIEWER, WORKER, sql};
     use crate::units::phase5;
 
     #[test]
     fn every_role_and_every_table_of_the_plan_is_named() {
         let plan = phase5(Vec::new());
         let sql = sql(&plan);
-        for role in ["backstitch_owner", WORKER, UNDO, VIEWER] {
+        for role in ["backstitch_owner", WORKER, UNDO, REPAIR, VIEWER] {
             assert!(sql.contains(role), "{role}");
         }
         for unit in &plan {

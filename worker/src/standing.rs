@@ -52,15 +52,40 @@ async fn newest(
         return Ok(None);
     };
     let oldest = *oldest;
+    let mut written = Vec::new();
+    for (_, _, rows) in checked(connection, (run, stream), packed).await? {
+        written.extend(rows);
+    }
+    Ok(Some((oldest, written)))
+}
+
+/// Up to `limit` of a partition's batches with rows, from a seq on: the seq of each, its event, and its rows, checked
+/// against the event.
+pub(crate) async fn batches_from(
+    connection: &impl ConnectionTrait,
+    (run, stream, seq): (&str, &str, i64),
+    limit: u64,
+) -> Result<Vec<(i64, BatchCommitted, Vec<Written>)>> {
+    let packed = provenance::load_from(connection, (run, stream, seq), limit).await?;
+    let packed = packed.into_iter().map(|(seq, (_, packed))| (seq, packed));
+    checked(connection, (run, stream), packed.collect()).await
+}
+
+/// Batches with their events and their rows, which must be what the events say.
+async fn checked(
+    connection: &impl ConnectionTrait,
+    (run, stream): (&str, &str),
+    packed: Vec<(i64, Packed)>,
+) -> Result<Vec<(i64, BatchCommitted, Vec<Written>)>> {
     let seqs = packed.iter().map(|(seq, _)| *seq);
     let events = journal::among(connection, (run, stream), seqs).await?;
-    let mut written = Vec::new();
+    let mut batches = Vec::with_capacity(packed.len());
     for (seq, packed) in packed {
         let entry = events.iter().find(|entry| entry.seq == seq);
         let entry = entry.filter(|entry| journal::hash(entry) == entry.hash);
         match entry.map(journal::event).transpose()? {
             Some(Event::BatchCommitted(batch)) if is_of(&packed, &batch) => {
-                written.extend(packed.unpack()?);
+                batches.push((seq, batch, packed.unpack()?));
             }
             _ => {
                 return Err(Error::Damaged(format!(
@@ -69,7 +94,7 @@ async fn newest(
             }
         }
     }
-    Ok(Some((oldest, written)))
+    Ok(batches)
 }
 
 /// Whether packed rows are those of a batch.

@@ -27,6 +27,9 @@ pub struct Run {
     pub as_of: i64,
     /// How many days before it the sources are taken from.
     pub window_days: u32,
+    /// The run that it repairs, where it brings nothing of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<String>,
     /// When it started, milliseconds since 1970.
     pub started_at: i64,
     /// When its last event was appended, milliseconds since 1970.
@@ -104,6 +107,7 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Run> {
         state: state.status.word(),
         as_of: state.started.as_of,
         window_days: state.started.window_days,
+        repairs: state.started.repairs.map(|repairs| repairs.run),
         started_at,
         last_at: last_at.max(started_at),
         workers,

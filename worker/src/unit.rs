@@ -207,6 +207,8 @@ pub struct Row {
     pub key: String,
     /// The other columns' values, in their order.
     pub values: Vec<Cell>,
+    /// The digest of the values that stand, where these and no others may be overwritten.
+    pub expects: Option<u64>,
 }
 
 /// A value to be written.

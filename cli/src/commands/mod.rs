@@ -10,6 +10,7 @@ mod journal;
 mod phase;
 mod preflight;
 mod quarantine;
+mod repair;
 mod rollback;
 mod runs;
 mod schema;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Validate(validate::Args),
     #[command(subcommand)]
     Backup(backup::Command),
+    Repair(repair::Args),
     Rollback(rollback::Args),
     #[command(subcommand)]
     Schema(schema::Command),
@@ -54,6 +56,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Runs(args) => runs::run(global, args).await,
         Command::Validate(args) => validate::run(global, args).await,
         Command::Backup(command) => backup::run(global, command).await,
+        Command::Repair(args) => repair::run(global, args).await,
         Command::Rollback(args) => rollback::run(global, args).await,
         Command::Schema(command) => schema::run(global, command).await,
         Command::Compat(args) => compat::run(global, args).await,

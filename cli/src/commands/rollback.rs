@@ -67,7 +67,7 @@ pub(crate) struct Args {
 }
 
 /// A reason that says something.
-fn reason(text: &str) -> std::result::Result<String, String> {
+pub(super) fn reason(text: &str) -> std::result::Result<String, String> {
     match text.trim() {
         "" => Err("say why, for whoever reads the journal".into()),
         reason => Ok(reason.to_owned()),

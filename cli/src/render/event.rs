@@ -115,6 +115,10 @@ fn run_started(started: &RunStarted) -> String {
             .collect();
         words.push_str(&format!(", reads {}", files.join(", ")));
     }
+    if let Some(repairs) = &started.repairs {
+        let (run, reason) = (&repairs.run, &repairs.reason);
+        words.push_str(&format!(", repairs run {run}, because: {reason}"));
+    }
     words
 }
 

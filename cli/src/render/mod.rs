@@ -10,6 +10,7 @@ pub(crate) mod journal;
 pub(crate) mod phase;
 pub(crate) mod preflight;
 pub(crate) mod quarantine;
+pub(crate) mod repair;
 pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod status;

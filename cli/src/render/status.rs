@@ -21,6 +21,9 @@ pub(crate) struct Summary {
     pub(crate) run: String,
     /// `running`, `completed`, `rolling back`, `partly rolled back` or `rolled back`.
     pub(crate) state: &'static str,
+    /// The run that it repairs, where it brings nothing of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repairs: Option<String>,
     /// The instant that it stands for, milliseconds since 1970.
     pub(crate) as_of: i64,
     /// When it started, milliseconds since 1970.
@@ -40,6 +43,7 @@ impl Summary {
         Self {
             run: run.run.clone(),
             state: run.state,
+            repairs: run.repairs.clone(),
             as_of: run.as_of,
             started_at: run.started_at,
             written: sum(|unit| unit.written),
@@ -63,6 +67,9 @@ pub(crate) fn run(run: &status::Run) -> String {
         ago(run.now - run.last_at),
         report::units(run)
     );
+    if let Some(repaired) = &run.repairs {
+        text.push_str(&format!("it repairs run {repaired}\n"));
+    }
     let undone: Vec<_> = run
         .units
         .iter()
@@ -85,13 +92,14 @@ fn state(run: &status::Run) -> String {
         return run.state.to_owned();
     }
     let silence = run.now - run.last_at;
+    let command = match run.repairs {
+        Some(_) => "cli repair",
+        None => "worker run",
+    };
     match run.workers {
-        0 => format!(
-            "{}, but no worker is at it: `worker run` goes on",
-            run.state
-        ),
+        0 => format!("{}, but no worker is at it: `{command}` goes on", run.state),
         _ if silence > QUIET => format!(
-            "{}, but no worker was seen for {}: if none is at it, `worker run` goes on",
+            "{}, but no worker was seen for {}: if none is at it, `{command}` goes on",
             run.state,
             ago(silence)
         ),
@@ -113,7 +121,10 @@ pub(crate) fn runs(runs: &[Summary]) -> String {
     let rows = runs.iter().map(|run| {
         [
             run.run.clone(),
-            run.state.to_owned(),
+            match run.repairs {
+                Some(_) => format!("{}, a repair", run.state),
+                None => run.state.to_owned(),
+            },
             time::show(run.as_of),
             time::show(run.started_at),
             number(run.written),
@@ -156,6 +167,7 @@ mod tests {
             state: "running",
             as_of: 1_762_214_400_000,
             window_days: 90,
+            repairs: None,
             started_at: 1_762_214_400_000,
             last_at: 1_762_214_460_000,
             workers: 1,

@@ -101,6 +101,17 @@ impl Dialect {
         format!("CAST({expression} AS TEXT)")
     }
 
+    /// An expression for a double as a text that is read back as the same double: SQLite's own cast has 15 digits.
+    #[must_use]
+    pub fn double_as_text(self, column: &str) -> String {
+        match self {
+            Self::Postgres => self.as_text(column),
+            Self::Sqlite => format!(
+                "CASE typeof({column}) WHEN 'real' THEN quote({column}) ELSE CAST({column} AS TEXT) END"
+            ),
+        }
+    }
+
     /// An expression for a text as a value of a column's type. SQLite's columns convert what they are given.
     #[must_use]
     pub fn cast(self, expression: &str, sql_type: &str) -> String {

@@ -12,6 +12,7 @@ mod sqlite;
 mod target;
 mod transaction;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
@@ -170,6 +171,35 @@ impl Database {
         let found = self.one(sql, [table.into()]).await;
         let found = found.doing(format!("looking for triggers of {table}"))?;
         Ok(found.is_some())
+    }
+
+    /// Whether a table has triggers or rules that may make another row of what is written to it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn may_alter(&self, table: &str) -> Result<bool> {
+        let sql = match self.dialect() {
+            Dialect::Postgres => postgres::ALTERING,
+            Dialect::Sqlite => sqlite::FOLLOWED,
+        };
+        let found = self.one(sql, [table.into()]).await;
+        let found = found.doing(format!("looking for triggers and rules of {table}"))?;
+        Ok(found.is_some())
+    }
+
+    /// The types of a table's columns, by name, as the database spells them; SQLite's columns have none that binds.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn types(&self, table: &str) -> Result<HashMap<String, String>> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(HashMap::new());
+        }
+        let doing = format!("reading the column types of {table}");
+        let rows = self.all(postgres::TYPES, [table.into()]).await;
+        let kind = |row: &QueryResult| Ok((row.try_get("", "name")?, row.try_get("", "type")?));
+        rows.and_then(|rows| rows.iter().map(kind).collect())
+            .doing(doing)
     }
 
     /// Refuses a destination that another table inherits from: its rows show up among ours, under any key.

@@ -29,6 +29,18 @@ pub(super) const FOLLOWED: &str = r#"SELECT 1 AS "one" FROM pg_trigger
         OR tgrelid IN (SELECT relid FROM pg_partition_tree(to_regclass(quote_ident($1)))))
         AND NOT tgisinternal AND tgtype & 2 = 0 AND tgtype & 20 <> 0 LIMIT 1"#;
 
+/// A trigger or rule that may make another row of what a statement inserts or updates: also one that fires before it.
+pub(super) const ALTERING: &str = r#"SELECT 1 AS "one" FROM pg_trigger
+    WHERE (tgrelid = to_regclass(quote_ident($1))
+        OR tgrelid IN (SELECT relid FROM pg_partition_tree(to_regclass(quote_ident($1)))))
+        AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 20 <> 0
+    UNION ALL SELECT 1 FROM pg_rewrite
+    WHERE ev_class = to_regclass(quote_ident($1)) AND ev_type IN ('2', '3') LIMIT 1"#;
+
+/// The types of a table's columns.
+pub(super) const TYPES: &str = r#"SELECT CAST(attname AS TEXT) AS "name", format_type(atttypid, atttypmod) AS "type"
+    FROM pg_attribute WHERE attrelid = to_regclass(quote_ident($1)) AND attnum > 0 AND NOT attisdropped"#;
+
 /// A table that inherits from another, and is no partition of it.
 pub(super) const HEIR: &str = r#"SELECT CAST(i.inhrelid::regclass AS TEXT) AS "name" FROM pg_inherits i
     JOIN pg_class c ON c.oid = i.inhparent AND c.relkind <> 'p'

@@ -279,6 +279,7 @@ async fn prepare(
     }
     match runs::unfinished(database.connection()).await? {
         Some((run, state)) => {
+            engine::check_kind(&run, &state, false)?;
             inputs::check(&run, &state.started.inputs, named)?;
             Ok(state.started.inputs)
         }

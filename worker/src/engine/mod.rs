@@ -8,7 +8,7 @@ mod planning;
 mod schedule;
 mod work;
 
-pub use self::open::{check_as_of, check_units, open};
+pub use self::open::{check_as_of, check_kind, check_units, open, open_repair};
 pub(crate) use self::partition::allowed;
 
 use std::collections::{HashMap, HashSet};

@@ -2,7 +2,7 @@
 
 use super::{DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, inputs};
 use crate::backend::Database;
-use crate::core::event::{Event, RunStarted};
+use crate::core::event::{Event, Repairs, RunStarted};
 use crate::core::plan::{self, Definition, UnitPin};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
@@ -12,12 +12,36 @@ use crate::{fault, journal, projection, runs, schema};
 ///
 /// # Errors
 /// [`Error::Refused`]: the plan, the database or a pinned setting is another than the run began with, or the run is
-/// being rolled back. [`Error::Usage`]: an unknown unit, an instant in the future.
+/// being rolled back, or is a repair. [`Error::Usage`]: an unknown unit, an instant in the future.
 pub async fn open(
     database: &Database,
     plan: &Plan,
     options: &Options,
     worker: &str,
+) -> Result<Opened> {
+    open_as(database, plan, options, worker, None).await
+}
+
+/// The same for a run that repairs another, by a plan that is derived from the other's.
+///
+/// # Errors
+/// As [`open`]; [`Error::Refused`]: a run is open that is no repair.
+pub async fn open_repair(
+    database: &Database,
+    plan: &Plan,
+    options: &Options,
+    worker: &str,
+    repairs: Repairs,
+) -> Result<Opened> {
+    open_as(database, plan, options, worker, Some(repairs)).await
+}
+
+async fn open_as(
+    database: &Database,
+    plan: &Plan,
+    options: &Options,
+    worker: &str,
+    repairs: Option<Repairs>,
 ) -> Result<Opened> {
     let definitions = definitions(plan);
     check_units(plan, &options.units)?;
@@ -25,6 +49,7 @@ pub async fn open(
     let identity = database.identity().await?;
     loop {
         if let Some((run, state)) = runs::unfinished(database.connection()).await? {
+            check_kind(&run, &state, repairs.is_some())?;
             check_dependencies(&definitions, options, Some(&state))?;
             check_tables(&run, &state, &schema::missing(database, plan).await?)?;
             let state = resume(
@@ -67,6 +92,7 @@ pub async fn open(
             inputs,
             missing,
             database: identity.clone(),
+            repairs: repairs.clone(),
         };
         if runs::start(database, &run, worker, started).await? {
             let (state, _) = runs::load(database.connection(), &run).await?;
@@ -76,6 +102,27 @@ pub async fn open(
                 resumed: false,
             });
         }
+    }
+}
+
+/// Refuses to go on with a repair as if it were another run, or the other way around.
+///
+/// # Errors
+/// [`Error::Refused`], with the command that goes on with it.
+pub fn check_kind(run: &str, state: &RunState, is_repair: bool) -> Result<()> {
+    match &state.started.repairs {
+        // What is being rolled back is told for itself.
+        _ if state.status == RunStatus::Undoing => Ok(()),
+        Some(repairs) if !is_repair => Err(Error::Refused(format!(
+            "run {run} is open and repairs run {}: finish it with `cli repair`, or take it back with `cli rollback \
+             --run {run}`",
+            repairs.run
+        ))),
+        None if is_repair => Err(Error::Refused(format!(
+            "run {run} is open: finish it with `worker run`, or take it back with `cli rollback --run {run}`, before \
+             anything is repaired"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Source {
     pub window_days: u32,
     /// Whether this is a catch-up pass.
     pub catching_up: bool,
+    /// Whether every row is wanted as it would be written, whatever stands in the destination.
+    pub proving: bool,
     missing: HashSet<String>,
 }
 
@@ -59,6 +61,7 @@ impl Source {
             as_of,
             window_days,
             catching_up: false,
+            proving: false,
             missing,
         }
     }
@@ -69,6 +72,16 @@ impl Source {
         Self {
             catching_up: true,
             ..self.clone()
+        }
+    }
+
+    /// The same, for what was written to be computed again: what a catch-up pass leaves to the next run is left out, and
+    /// what stands in the destination counts for nothing.
+    #[must_use]
+    pub fn proving(&self) -> Self {
+        Self {
+            proving: true,
+            ..self.catching_up()
         }
     }
 

@@ -80,13 +80,21 @@ pub async fn check_database(
 /// [`Error::Refused`], naming the other run.
 pub async fn check_unblocked(database: &Database, run: &str, units: &[String]) -> Result<()> {
     let connection = database.connection();
-    let runs = journal::runs(connection).await?;
-    for newer in runs.iter().skip_while(|other| *other != run).skip(1) {
+    let all = journal::runs(connection).await?;
+    let (state, _) = runs::load(connection, run).await?;
+    let origins: Vec<_> = units
+        .iter()
+        .map(|unit| state.started.origin(unit))
+        .collect();
+    for newer in all.iter().skip_while(|other| *other != run).skip(1) {
         let (state, _) = runs::load(connection, newer).await?;
         let partitions = projection::load(connection, newer).await?;
         let mut standing = partitions
             .iter()
-            .filter(|row| row.written > 0 && units.contains(&row.unit))
+            .filter(|row| {
+                let origin = state.started.origin(&row.unit);
+                row.written > 0 && origins.contains(&origin)
+            })
             .filter(|row| {
                 state
                     .units
@@ -97,7 +105,7 @@ pub async fn check_unblocked(database: &Database, run: &str, units: &[String]) -
             return Err(Error::Refused(format!(
                 "the newer run {newer} has written into {} as well: roll that one back first, `cli rollback --run \
                  {newer}`",
-                row.unit
+                state.started.origin(&row.unit)
             )));
         }
     }

@@ -165,5 +165,6 @@ fn item(row: &QueryResult, id: &Key, source: &Source) -> Result<Item, DbErr> {
             Cell::Timestamp(created),
             text("createdBy")?,
         ],
+        expects: None,
     }))
 }

@@ -73,10 +73,15 @@ impl Unit for CampaignPrompt {
         };
         let limit = keyset.bind_limit(limit);
         let as_of = keyset.bind(source.as_of);
+        // Where a prompt is set, nothing is to be read, but for proof.
+        let is_wanted = match source.proving {
+            true => "TRUE",
+            false => "c.\"prompt\" IS NULL",
+        };
         // Bounded twice: by the metadata that the database must read for the prompts, and by the prompts themselves,
         // which PostgreSQL may have compressed a hundredfold.
         let keys = format!(
-            "SELECT c.\"id\", CASE WHEN c.\"prompt\" IS NULL THEN {stored} ELSE 0 END AS \"{BYTES}\" \
+            "SELECT c.\"id\", CASE WHEN {is_wanted} THEN {stored} ELSE 0 END AS \"{BYTES}\" \
              FROM \"Campaign\" c WHERE {range} ORDER BY c.\"id\" LIMIT {limit}",
             stored = source.dialect().stored("c.\"metadata\""),
             range = keyset.condition(),
@@ -87,7 +92,7 @@ impl Unit for CampaignPrompt {
                 p.\"stored\" + {weight} AS \"{BYTES}\", \
                 CASE WHEN {bytes} <= {MAX_JSON_BYTES} THEN p.\"prompt\" END AS \"prompt\" \
              FROM (SELECT c.\"id\", c.\"prompt\" IS NOT NULL AS \"taken\", \
-                    CASE WHEN c.\"prompt\" IS NULL THEN {prompt} END AS \"prompt\", \
+                    CASE WHEN {is_wanted} THEN {prompt} END AS \"prompt\", \
                     COALESCE({created} > {as_of}, TRUE) AS \"late\", k.\"{BYTES}\" AS \"stored\" \
                 FROM ({keys}) k JOIN \"Campaign\" c ON c.\"id\" = k.\"id\" \
                 ORDER BY c.\"id\" LIMIT {limit}) p",
@@ -115,11 +120,11 @@ impl Unit for CampaignPrompt {
             };
             page.weigh(row).doing("reading Campaign")?;
             let (id, taken, late, present, json) = read().doing("reading Campaign")?;
-            let item = if taken {
+            let item = if taken && !source.proving {
                 Item::Skip("prompt already set")
             } else if let Err(reason) = &id.text {
                 bad(&id.shown, reason)
-            } else if source.catching_up && late {
+            } else if source.catching_up && late && !taken {
                 // Campaigns that are created meanwhile are the next run's: else a catch-up would never end.
                 Item::Skip("created after as_of")
             } else {
@@ -161,6 +166,7 @@ fn prompt_item(id: &str, present: bool, json: Option<&str>) -> Item {
                     source: id.to_owned(),
                     key: id.to_owned(),
                     values: vec![Cell::from(prompt.trim())],
+                    expects: None,
                 })
             }
         }

@@ -222,6 +222,7 @@ impl Campaign {
                 Cell::Timestamp(created),
                 Cell::Timestamp(as_of),
             ],
+            expects: None,
         })
     }
 }

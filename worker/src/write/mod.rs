@@ -1,19 +1,23 @@
 //! Set writes: a batch's rows in as few statements as the database allows, never one a row. Each gives back the rows
 //! that were actually written and the digest of what the database made of them.
 
+mod compare;
 mod set;
 mod standing;
 mod taken;
+
+use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use self::set::{Set, aliased, chunks};
 use crate::backend::{self, Dialect, Transaction, quote};
-use crate::core::plan::{Destination, Write};
+use crate::core::plan::{ColumnType, Destination, Write};
 use crate::error::{Doing, Result};
 use crate::provenance::Written;
 use crate::unit::Row;
 
+pub use self::compare::{Differs, differing};
 pub use self::standing::{Lock, digests, present, remove, restore};
 pub use self::taken::taken;
 
@@ -136,16 +140,25 @@ async fn update(
     let table = quote(&destination.table);
     let key = quote(&destination.key);
     let keys: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
+    let expected: HashMap<&str, u64> = rows
+        .iter()
+        .filter_map(|row| Some((row.key.as_str(), row.expects?)))
+        .collect();
     let sql = format!(
-        "SELECT {key} AS \"key\", {} FROM {table} WHERE {} AND ({guard}) ORDER BY {key}{}",
+        "SELECT {key} AS \"key\", {} AS \"image\", {} FROM {table} WHERE {} AND ({guard}) ORDER BY {key}{}",
+        dialect.image(&destination.table, image),
         as_texts(dialect, destination, "before"),
         dialect.is_any(&key, "$1"),
         dialect.for_no_key_update(),
     );
-    let mut before = std::collections::HashMap::new();
+    let mut before = HashMap::new();
     for row in backend::all(connection, &sql, [dialect.texts(&keys)]).await? {
-        let values = values(&row, "before", destination.values().len())?;
-        before.insert(row.try_get::<String>("", "key")?, values);
+        let key: String = row.try_get("", "key")?;
+        let expected = expected.get(key.as_str());
+        // Somebody may have edited it since it was looked at; from here on nobody can.
+        if expected.is_none() || expected == Some(&dialect.digest(&row, "image")?) {
+            before.insert(key, values(&row, "before", destination.values().len())?);
+        }
     }
     let rows: Vec<_> = rows
         .iter()
@@ -187,8 +200,12 @@ fn as_texts(dialect: Dialect, destination: &Destination, prefix: &str) -> String
     let columns = destination.values().iter().enumerate();
     let texts: Vec<_> = columns
         .map(|(index, column)| {
-            let column = format!("{table}.{}", quote(&column.name));
-            format!("{} AS \"{prefix}{index}\"", dialect.as_text(&column))
+            let name = format!("{table}.{}", quote(&column.name));
+            let text = match column.kind {
+                ColumnType::Double => dialect.double_as_text(&name),
+                _ => dialect.as_text(&name),
+            };
+            format!("{text} AS \"{prefix}{index}\"")
         })
         .collect();
     texts.join(", ")

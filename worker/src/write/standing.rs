@@ -127,6 +127,7 @@ pub async fn restore(
                 Some(before) => before.iter().cloned().map(Cell::from).collect(),
                 None => vec![Cell::Null; destination.values().len()],
             },
+            expects: None,
         })
         .collect();
     let assignments: Vec<_> = destination
@@ -177,7 +178,7 @@ pub async fn restore(
 }
 
 /// PostgreSQL's name of a type.
-fn sql_type(kind: ColumnType) -> &'static str {
+pub(super) fn sql_type(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Text => "TEXT",
         ColumnType::Integer => "INTEGER",

@@ -1,7 +1,7 @@
 //! What a table made of the rows that were written to it: its triggers and rules may change a row, swallow it, or put it
 //! elsewhere, after or instead of what the statement gives back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 
@@ -56,7 +56,7 @@ pub async fn taken(
     }
     let swallowed = match left.is_empty() {
         true => HashSet::new(),
-        false => swallowed(connection, destination, &left).await?,
+        false => swallowed(connection, pin, rows, &left).await?,
     };
     Ok(Taken { written, swallowed })
 }
@@ -65,9 +65,11 @@ pub async fn taken(
 /// still due.
 async fn swallowed(
     connection: &impl ConnectionTrait,
-    destination: &Destination,
+    pin: &UnitPin,
+    rows: &[Row],
     left: &HashSet<&str>,
 ) -> Result<HashSet<String>> {
+    let destination = &pin.destination;
     let dialect = Dialect::of(connection);
     let (table, key) = (quote(&destination.table), quote(&destination.key));
     let condition = match &destination.write {
@@ -75,19 +77,32 @@ async fn swallowed(
         Write::Update { guard } => guard,
     };
     let sql = format!(
-        "SELECT {key} AS \"key\", {} AS \"ours\" FROM {table} WHERE {} AND ({condition})",
+        "SELECT {key} AS \"key\", {} AS \"ours\", {} AS \"image\" FROM {table} WHERE {} AND ({condition})",
         dialect.is_of_this_transaction(&table),
+        dialect.image(&destination.table, &pin.image),
         dialect.is_any(&key, "$1"),
     );
     let doing = || format!("looking for rows in {}", destination.table);
     let keys: Vec<_> = left.iter().copied().collect();
     let found = backend::all(connection, &sql, [dialect.texts(&keys)]).await;
     let mut there = HashSet::new();
+    let expected: HashMap<&str, u64> = rows
+        .iter()
+        .filter_map(|row| Some((row.key.as_str(), row.expects?)))
+        .collect();
     for row in found.doing(doing())? {
         if destination.write == Write::Insert && row.try_get("", "ours").doing(doing())? {
             return Err(elsewhere(destination, "puts rows elsewhere"));
         }
-        there.insert(row.try_get::<String>("", "key").doing(doing())?);
+        let key: String = row.try_get("", "key").doing(doing())?;
+        let digest = dialect.digest(&row, "image").doing(doing())?;
+        // One that somebody edited since it was looked at is not due any more.
+        if expected
+            .get(key.as_str())
+            .is_none_or(|expected| *expected == digest)
+        {
+            there.insert(key);
+        }
     }
     Ok(match destination.write {
         Write::Insert => {

@@ -134,11 +134,11 @@ pub struct Validated {
     pub deep: Option<(String, String)>,
     /// Rows in each destination.
     pub counts: BTreeMap<String, i64>,
-    /// Destination rows that were computed from their source again.
+    /// Rows that we wrote, computed from their source again: they are what it gives.
     pub verified: i64,
     /// Rows that we wrote wrong, or that are missing.
     pub wrong: i64,
-    /// Rows that the application changed since.
+    /// Rows that the application changed since, and those that are its own.
     pub changed: i64,
     /// What stands against it, one line each; empty where nothing does.
     pub errors: Vec<String>,
@@ -161,21 +161,40 @@ pub struct ValidationAdvanced {
     pub found: BTreeMap<String, Found>,
 }
 
-/// What a deep validation found in a unit.
+/// What a deep validation found in a unit. Each row that the source gives counts once, where the report of it is that was
+/// written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// Destination rows that were computed from their source again.
+    /// Rows that we wrote, computed from their source again: they are what it gives.
     pub verified: i64,
     /// Rows of ours that stand as we wrote them and are not what their source gives.
     pub wrong: i64,
     /// Rows that the source gives and nobody wrote.
     pub missing: i64,
-    /// Rows that the application changed or deleted since.
+    /// Rows of ours that the application changed or deleted since.
     pub changed: i64,
-    /// Keys of a few of those that are wrong or missing.
+    /// Rows that stand under our keys and are the application's own.
+    pub foreign: i64,
+    /// Rows of ours that another run wrote, as of another instant, and that are not what the source gives as of this
+    /// one.
+    pub elsewhere: i64,
+    /// Rows of ours that stand as the table took them and are not what their source gives, in a table with triggers or
+    /// rules, which may have made them so.
+    pub altered: i64,
+    /// Source rows that are bad and were not set aside.
+    pub bad: i64,
+    /// A few of those that are wrong, each with the columns that differ.
     pub wrong_keys: Vec<String>,
-    /// Keys of a few of those that were changed.
+    /// A few of those that are missing.
+    pub missing_keys: Vec<String>,
+    /// A few of those that were changed, each with what was done to it.
     pub changed_keys: Vec<String>,
+    /// A few of those that are the application's own.
+    pub foreign_keys: Vec<String>,
+    /// A few of those that triggers or rules may have made so, each with the columns that differ.
+    pub altered_keys: Vec<String>,
+    /// A few of the bad source rows.
+    pub bad_keys: Vec<String>,
 }
 
 /// A gate that is watched from here on.

@@ -13,7 +13,8 @@ pub use self::evidence::{
 };
 pub use self::kind::Home;
 pub use self::run::{
-    BatchCommitted, BatchUndone, Cursor, Input, Kept, PartitionPlanned, RunStarted, UnitCompleted,
+    BatchCommitted, BatchUndone, Cursor, Input, Kept, PartitionPlanned, Repairs, RunStarted,
+    UnitCompleted,
 };
 
 /// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.

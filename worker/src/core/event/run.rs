@@ -25,6 +25,18 @@ pub struct RunStarted {
     pub missing: Vec<String>,
     /// The database's identity.
     pub database: String,
+    /// What the run repairs, where it brings nothing of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<Repairs>,
+}
+
+/// What a run repairs: rows of another run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repairs {
+    /// The other run.
+    pub run: String,
+    /// Why, in the operator's words.
+    pub reason: String,
 }
 
 /// A file that a unit reads.
@@ -141,6 +153,15 @@ pub struct UnitCompleted {
 pub type Cursor = Vec<String>;
 
 impl RunStarted {
+    /// The unit of the repaired run that a unit of this run writes for: of a run that repairs nothing, itself.
+    #[must_use]
+    pub fn origin<'a>(&self, unit: &'a str) -> &'a str {
+        match (&self.repairs, unit.rsplit_once('.')) {
+            (Some(_), Some((origin, _))) => origin,
+            _ => unit,
+        }
+    }
+
     /// What the run wrote into, by unit.
     #[must_use]
     pub fn destination(&self, unit: &str) -> Option<&Destination> {

@@ -36,6 +36,7 @@ fn run() -> RunState {
         inputs: Vec::new(),
         missing: Vec::new(),
         database: "here".into(),
+        repairs: None,
     };
     RunState::begin(&Event::RunStarted(started)).expect("a run begins so")
 }

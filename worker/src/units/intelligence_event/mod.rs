@@ -188,6 +188,7 @@ impl Task {
                 Cell::Timestamp(self.completed_at),
                 Cell::from(tenant),
             ],
+            expects: None,
         }
     }
 }

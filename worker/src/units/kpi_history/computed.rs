@@ -182,6 +182,7 @@ fn day_items(
                         Cell::Timestamp(day * DAY),
                         Cell::from(tenant),
                     ],
+                    expects: None,
                 }),
             });
         }

@@ -152,6 +152,7 @@ fn item(row: &QueryResult, id: &Key, source: &Source, calendar: &Calendar) -> Re
             Cell::Timestamp(captured),
             Cell::Text(tenant),
         ],
+        expects: None,
     }))
 }
 

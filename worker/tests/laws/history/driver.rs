@@ -86,6 +86,7 @@ impl<'a> Driver<'a> {
             inputs: Vec::new(),
             missing: Vec::new(),
             database: self.book.database.clone(),
+            repairs: None,
         };
         self.say(RUN, Event::RunStarted(started));
     }

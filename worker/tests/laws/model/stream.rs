@@ -242,5 +242,6 @@ fn started() -> RunStarted {
         inputs: Vec::new(),
         missing: Vec::new(),
         database: "here".into(),
+        repairs: None,
     }
 }

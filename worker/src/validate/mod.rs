@@ -1,20 +1,22 @@
-//! Read-only proof of completeness: counts, the units' own checks, journaled rows against the destinations, and
-//! sources against destinations.
+//! Proof of completeness: counts, the units' own checks, journaled rows against the destinations, and sources against
+//! destinations; [`deep`] computes every row from its source again. Changes nothing in them.
 
-use std::collections::HashSet;
+pub mod deep;
+mod evidence;
+mod journaled;
+mod sources;
 
 use serde::Serialize;
 
 use crate::backend::{Database, Dialect, quote};
-use crate::core::event::Cursor;
-use crate::core::plan::{UnitPin, Write};
+use crate::core::plan::Write;
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::engine::{self, Plan};
 use crate::error::{Doing, Error, Result};
-use crate::source::Source;
-use crate::unit::{Item, Range, Unit};
-use crate::write::Lock;
-use crate::{journal, projection, runs, schema, standing, write};
+use crate::unit::Unit;
+use crate::{journal, projection, runs, schema};
+
+pub use self::evidence::evidence;
 
 /// Source rows read at a time.
 const PAGE: u32 = 2_000;
@@ -30,6 +32,9 @@ pub struct Report {
     pub counts: Vec<Count>,
     /// What was checked.
     pub checks: Vec<Checked>,
+    /// How far rows were computed from their sources again; none: they were not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deep: Option<deep::Deep>,
 }
 
 /// Rows in a destination.
@@ -92,6 +97,21 @@ impl Checked {
 /// # Errors
 /// The database's; [`Error::Refused`]: a rollback is under way. What is wrong with the data is no error but an answer.
 pub async fn validate(database: &Database, plan: &Plan) -> Result<Report> {
+    let standing = standing(database).await?;
+    let mut report = survey(database, plan, standing.as_ref()).await?;
+    if let Some((run, state)) = &standing {
+        let missing = sources::missing(database, plan, run, state).await?;
+        report.checks.push(missing);
+    }
+    Ok(report)
+}
+
+/// The newest run that stands and brings rows of its own: the one that is validated. None where nothing was run, or all
+/// is rolled back.
+///
+/// # Errors
+/// [`Error::Refused`]: the schema is not applied, or a rollback is under way. The database's.
+pub async fn standing(database: &Database) -> Result<Option<(String, RunState)>> {
     schema::check_applied(database).await?;
     let mut standing = None;
     for run in journal::runs(database.connection()).await? {
@@ -104,13 +124,24 @@ pub async fn validate(database: &Database, plan: &Plan) -> Result<Report> {
                      rollback --run {run}` has come to its end"
                 )));
             }
+            _ if state.started.repairs.is_some() => {}
             _ => standing = Some((run, state)),
         }
     }
+    Ok(standing)
+}
+
+/// All that is checked without reading the sources.
+async fn survey(
+    database: &Database,
+    plan: &Plan,
+    standing: Option<&(String, RunState)>,
+) -> Result<Report> {
     let mut report = Report {
         run: None,
         counts: Vec::new(),
         checks: Vec::new(),
+        deep: None,
     };
     let now = journal::now(database.connection()).await?;
     for unit in plan.iter() {
@@ -128,16 +159,25 @@ pub async fn validate(database: &Database, plan: &Plan) -> Result<Report> {
             });
         }
     }
-    report.checks.extend(journaled(database).await?);
+    report.checks.extend(journaled::journaled(database).await?);
     if let Some((run, state)) = standing {
-        let missing = missing(database, plan, &run, &state).await?;
-        report.checks.push(incomplete(plan, &state));
-        report.checks.push(missing);
-        report.checks.push(absent(&state));
-        report.checks.extend(budgets(database, &run, &state).await?);
-        report.run = Some(run);
+        report.checks.push(incomplete(plan, state));
+        report.checks.push(absent(state));
+        report.checks.extend(budgets(database, run, state).await?);
+        report.checks.extend(unrepaired(database).await?);
+        report.run = Some(run.clone());
     }
     Ok(report)
+}
+
+/// A repair that has not come to its end; of others nothing is said.
+async fn unrepaired(database: &Database) -> Result<Option<Checked>> {
+    let Some((run, state)) = runs::unfinished(database.connection()).await? else {
+        return Ok(None);
+    };
+    let mut open = Checked::error("unfinished repairs", "`cli repair` goes on with it");
+    open.add(format!("run {run}"));
+    Ok(state.started.repairs.is_some().then_some(open))
 }
 
 async fn count(database: &Database, unit: &dyn Unit) -> Result<Count> {
@@ -185,85 +225,6 @@ fn expand(sql: &str, dialect: Dialect, now: i64) -> String {
     expanded
 }
 
-/// Rows that the journal says were written, and not undone: there, and as they were written.
-async fn journaled(database: &Database) -> Result<[Checked; 3]> {
-    let mut missing = Checked::error(
-        "journaled rows missing from their destination",
-        "deleted since",
-    );
-    let mut changed = Checked::error(
-        "journaled rows changed in their destination",
-        "edited since",
-    );
-    let mut untold = Checked::error(
-        "journaled rows without provenance",
-        "the journal was changed: see `cli journal verify`",
-    );
-    for run in journal::runs(database.connection()).await? {
-        let (state, _) = runs::load(database.connection(), &run).await?;
-        for row in projection::load(database.connection(), &run).await? {
-            if state.is_undone(&row.unit) {
-                continue;
-            }
-            let mut pins = state.started.units.iter();
-            let Some(pin) = pins.find(|pin| pin.name == row.unit) else {
-                continue;
-            };
-            let found = compare(database, &run, &row, pin, &mut missing, &mut changed).await?;
-            let standing = row.written - row.removed - row.kept - row.gone;
-            // A worker that goes on meanwhile adds rows, and takes none away.
-            if found < standing {
-                untold.add(format!("run {run} partition {}", row.stream));
-                untold.count += standing - found - 1;
-            }
-        }
-    }
-    Ok([missing, changed, untold])
-}
-
-/// Compares what one partition wrote; gives how many rows the journal speaks of.
-async fn compare(
-    database: &Database,
-    run: &str,
-    row: &projection::Row,
-    pin: &UnitPin,
-    missing: &mut Checked,
-    changed: &mut Checked,
-) -> Result<i64> {
-    let mut found = 0;
-    let mut below = row.undone_to;
-    loop {
-        let transaction = database.begin_read().await.doing("reading provenance")?;
-        let place = (run, row.stream.as_str());
-        let batches = standing::newest_batches(&transaction, place, pin, below).await?;
-        let Some((oldest, written)) = batches else {
-            transaction.rollback().await.doing("reading provenance")?;
-            return Ok(found);
-        };
-        let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
-        let standing = write::digests(
-            &transaction,
-            &pin.destination,
-            &pin.image,
-            &keys,
-            Lock::None,
-        )
-        .await?;
-        transaction.rollback().await.doing("reading provenance")?;
-        found += i64::try_from(written.len()).unwrap_or(i64::MAX);
-        for row in &written {
-            match standing.get(&row.key) {
-                None => missing.add(format!("{} {}", pin.destination.table, row.key)),
-                Some(digest) if *digest != row.digest => {
-                    changed.add(format!("{} {}", pin.destination.table, row.key));
-                }
-                Some(_) => {}
-            }
-        }
-        below = Some(oldest);
-    }
-}
-
 /// Units of the run that are not complete: their sources are not compared.
 fn incomplete(plan: &Plan, state: &RunState) -> Checked {
     let mut incomplete = Checked::error(
@@ -290,91 +251,6 @@ fn absent(state: &RunState) -> Checked {
         absent.add(table);
     }
     absent
-}
-
-/// Source rows that should have a destination row and have none: every completed unit reads its source once more.
-async fn missing(database: &Database, plan: &Plan, run: &str, state: &RunState) -> Result<Checked> {
-    let mut missing = Checked::error(
-        "source rows without their destination row",
-        "and not in quarantine",
-    );
-    let started = &state.started;
-    let source = schema::source(database, plan, started.as_of, started.window_days).await?;
-    let source = source.catching_up();
-    for unit in plan.iter() {
-        let name = &unit.definition().name;
-        let is_complete = state
-            .units
-            .get(name)
-            .is_some_and(|unit| unit.status == UnitStatus::Completed);
-        if is_complete {
-            for section in 0..unit.definition().sections.len() {
-                section_missing(&source, unit.as_ref(), section, run, &mut missing).await?;
-            }
-        }
-    }
-    Ok(missing)
-}
-
-async fn section_missing(
-    source: &Source,
-    unit: &dyn Unit,
-    section: usize,
-    run: &str,
-    missing: &mut Checked,
-) -> Result<()> {
-    let destination = &unit.definition().destination;
-    let connection = source.database().connection();
-    let whole = Range {
-        lower: None,
-        upper: None,
-        estimate: 0,
-    };
-    let mut cursor: Option<Cursor> = None;
-    loop {
-        let page = unit
-            .read(source, section, &whole, cursor.as_ref(), PAGE)
-            .await?;
-        let row_keys: Vec<_> = page
-            .items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Row(row) => Some(row.key.as_str()),
-                Item::Skip(_) | Item::Bad { .. } => None,
-            })
-            .collect();
-        // A row that an updating unit still wants to write is one whose value was not set.
-        let present = match destination.write {
-            Write::Insert if !row_keys.is_empty() => {
-                write::present(connection, destination, &row_keys).await?
-            }
-            _ => Vec::new(),
-        };
-        let present: HashSet<&str> = present.iter().map(String::as_str).collect();
-        let unaccounted: Vec<String> = page
-            .items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Row(row) if present.contains(row.key.as_str()) => None,
-                Item::Row(row) => Some(journal::short_key(&row.source)),
-                Item::Bad { key, .. } => Some(journal::short_key(key)),
-                Item::Skip(_) => None,
-            })
-            .collect();
-        if !unaccounted.is_empty() {
-            let keys: Vec<_> = unaccounted.iter().map(String::as_str).collect();
-            let name = &unit.definition().name;
-            let known = journal::quarantined(connection, run, name, &keys).await?;
-            let known: HashSet<_> = known.into_iter().collect();
-            for key in unaccounted.iter().filter(|key| !known.contains(*key)) {
-                missing.add(format!("{name} {key}"));
-            }
-        }
-        if page.last {
-            return Ok(());
-        }
-        cursor = page.to;
-    }
 }
 
 /// Bad rows of each unit, beyond what its budget allows.

@@ -1,0 +1,389 @@
+//! What was written, computed from its source again: what is to be thought of each row that differs. Reads only, a page
+//! at a time, in short transactions.
+
+mod owners;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::backend::Database;
+use crate::core::event::{Cursor, RunStarted};
+use crate::core::plan::Definition;
+use crate::core::state::RunState;
+use crate::engine::Plan;
+use crate::error::{Doing, Result};
+use crate::journal;
+use crate::source::Source;
+use crate::unit::{Item, Page, Range, Row, Unit};
+use crate::write::{self, Differs, Lock};
+
+use self::owners::{Owner, Stream};
+pub(crate) use self::owners::{Owners, standing_rows};
+
+/// Pages of a batch's own range that are read at most to find the report that it wrote.
+const MOST_PAGES: usize = 64;
+
+/// What is to be thought of a row that the source gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// We wrote it, and it is what the source gives.
+    Right,
+    /// It stands as we wrote it, and is not what the source gives.
+    Wrong {
+        /// The columns that differ.
+        columns: Vec<String>,
+        /// The digest of what the unit's columns held when it was looked at.
+        values: u64,
+    },
+    /// The same in a table with triggers or rules, which may have made it so.
+    Altered(Vec<String>),
+    /// Nobody wrote it.
+    Missing,
+    /// The application edited or deleted it since.
+    Changed(&'static str),
+    /// It stands and is the application's own.
+    Foreign,
+    /// Another run wrote it, as of another instant.
+    Elsewhere,
+    /// It stands, and nobody journaled it; or another report of the same thing was written, which counts in its own
+    /// place; or it was set aside.
+    Nothing(&'static str),
+}
+
+/// What became of a source row.
+#[derive(Clone, Debug)]
+pub(crate) enum Judged {
+    /// It gives a row.
+    Row(Row, Verdict),
+    /// It needs nothing.
+    Skip(&'static str),
+    /// It is bad, and was not set aside.
+    Bad(String),
+}
+
+/// Proves the rows of one unit, as a run wrote them.
+pub(crate) struct Prover {
+    database: Database,
+    plan: Plan,
+    place: usize,
+    run: String,
+    started: RunStarted,
+    /// The partitions of all runs that wrote for the unit, with their batches.
+    owners: Owners,
+    types: HashMap<String, String>,
+    may_alter: bool,
+}
+
+impl Prover {
+    /// A prover of a plan's unit, for a run that wrote it.
+    ///
+    /// # Errors
+    /// The database's; provenance that was changed.
+    pub(crate) async fn new(
+        database: &Database,
+        plan: &Plan,
+        place: usize,
+        run: &str,
+        state: &RunState,
+    ) -> Result<Self> {
+        let Definition {
+            name, destination, ..
+        } = plan[place].definition();
+        Ok(Self {
+            database: database.clone(),
+            plan: plan.clone(),
+            place,
+            run: run.to_owned(),
+            started: state.started.clone(),
+            owners: Owners::load(database, name, destination).await?,
+            types: database.types(&destination.table).await?,
+            may_alter: database.may_alter(&destination.table).await?,
+        })
+    }
+
+    fn unit(&self) -> &dyn Unit {
+        self.plan[self.place].as_ref()
+    }
+
+    /// Judges what a page of a section gives. The first report of a row counts, as it does where rows are written.
+    ///
+    /// # Errors
+    /// The database's; provenance that was changed.
+    pub(crate) async fn judge(
+        &self,
+        source: &Source,
+        section: usize,
+        items: Vec<Item>,
+    ) -> Result<Vec<Judged>> {
+        let mut judged = Vec::with_capacity(items.len());
+        let (mut rows, mut bad) = (Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for item in items {
+            match item {
+                Item::Row(row) if seen.insert(row.key.clone()) => rows.push(row),
+                Item::Row(_) => judged.push(Judged::Skip(REPEATED)),
+                Item::Skip(reason) => judged.push(Judged::Skip(reason)),
+                Item::Bad { key, .. } => bad.push(journal::short_key(&key)),
+            }
+        }
+        let owners = self
+            .owners
+            .of(rows.iter().map(|row| row.key.as_str()))
+            .await?;
+        let found = self.compare(&rows, &owners).await?;
+        let mut verdicts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let owner = owners.get(row.key.as_str());
+            verdicts.push(self.verdict(section, found.get(&row.key), owner));
+        }
+        self.acquit(source, &rows, &mut verdicts, &owners).await?;
+        let known = self.set_aside(&rows, &verdicts, &bad).await?;
+        for (row, verdict) in rows.iter().zip(&mut verdicts) {
+            if *verdict == Verdict::Missing && known.contains(&journal::short_key(&row.source)) {
+                *verdict = Verdict::Nothing("in quarantine");
+            }
+        }
+        let rows = rows.into_iter().zip(verdicts);
+        judged.extend(rows.map(|(row, verdict)| Judged::Row(row, verdict)));
+        judged.extend(bad.into_iter().map(|key| match known.contains(&key) {
+            true => Judged::Skip("in quarantine"),
+            false => Judged::Bad(key),
+        }));
+        Ok(judged)
+    }
+
+    /// The rows that differ from what stands, and of those that stand with an owner whether they stand as it wrote
+    /// them; at one instant.
+    async fn compare(
+        &self,
+        rows: &[Row],
+        owners: &HashMap<&str, Owner>,
+    ) -> Result<HashMap<String, Standing>> {
+        let destination = &self.unit().definition().destination;
+        let mut found = HashMap::new();
+        // Where the database refuses a value, the row that holds it is found by halving.
+        let mut halves = vec![rows];
+        while let Some(half) = halves.pop() {
+            if half.is_empty() {
+                continue;
+            }
+            let doing = "comparing rows with what stands";
+            let read = self.database.begin_read().await.doing(doing)?;
+            let differing = match write::differing(&read, destination, &self.types, half).await {
+                Ok(differing) => differing,
+                Err(error) if error.refuses_row().is_some() && half.len() > 1 => {
+                    read.rollback().await.doing(doing)?;
+                    let (first, second) = half.split_at(half.len() / 2);
+                    halves.extend([first, second]);
+                    continue;
+                }
+                // No such row can stand.
+                Err(error) if error.refuses_row().is_some() => {
+                    read.rollback().await.doing(doing)?;
+                    let connection = self.database.connection();
+                    let keys = [half[0].key.as_str()];
+                    let stands = write::present(connection, destination, &keys).await?;
+                    let differs = Differs {
+                        stands: !stands.is_empty(),
+                        columns: Vec::new(),
+                    };
+                    found.insert(
+                        half[0].key.clone(),
+                        Standing {
+                            differs,
+                            values: None,
+                        },
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut by_stream: BTreeMap<usize, Vec<(&str, u64)>> = BTreeMap::new();
+            for (key, differs) in &differing {
+                if let (true, Some(owner)) = (differs.stands, owners.get(key.as_str())) {
+                    let stream = self.owners.place(owner.batch);
+                    let keys = by_stream.entry(stream).or_default();
+                    keys.push((key, owner.digest));
+                }
+            }
+            let mut ours: Vec<&str> = Vec::new();
+            for wrote in by_stream.values() {
+                let keys: Vec<_> = wrote.iter().map(|(key, _)| *key).collect();
+                let owner = &owners[keys[0]];
+                let pin = &self.owners.stream(owner.batch).pin;
+                let (into, image) = (&pin.destination, &pin.image);
+                let digests = write::digests(&read, into, image, &keys, Lock::None).await?;
+                let as_written = wrote
+                    .iter()
+                    .filter(|(key, digest)| digests.get(*key) == Some(digest));
+                ours.extend(as_written.map(|(key, _)| *key));
+            }
+            let columns: Vec<_> = destination
+                .values()
+                .iter()
+                .map(|c| c.name.clone())
+                .collect();
+            let values = match ours.is_empty() {
+                true => HashMap::new(),
+                false => write::digests(&read, destination, &columns, &ours, Lock::None).await?,
+            };
+            read.rollback().await.doing(doing)?;
+            for (key, differs) in differing {
+                let values = values.get(&key).copied();
+                found.insert(key, Standing { differs, values });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is to be thought of a row, given how it differs, if it does, and who wrote it last, if anybody did.
+    fn verdict(
+        &self,
+        section: usize,
+        standing: Option<&Standing>,
+        owner: Option<&Owner>,
+    ) -> Verdict {
+        let Some(owner) = owner else {
+            return match standing {
+                None => Verdict::Nothing("the application's own"),
+                Some(standing) if standing.differs.stands => Verdict::Foreign,
+                Some(_) => Verdict::Missing,
+            };
+        };
+        let wrote = self.owners.stream(owner.batch);
+        if usize::try_from(wrote.planned.section) != Ok(section) {
+            return Verdict::Nothing(REPEATED);
+        }
+        match standing {
+            None => Verdict::Right,
+            Some(standing) if !standing.differs.stands => Verdict::Changed("deleted since"),
+            Some(standing) => {
+                let columns = standing.differs.columns.clone();
+                match standing.values {
+                    None => Verdict::Changed("edited since"),
+                    Some(_) if !self.is_of_this_instant(wrote) => Verdict::Elsewhere,
+                    Some(_) if self.may_alter => Verdict::Altered(columns),
+                    Some(values) => Verdict::Wrong { columns, values },
+                }
+            }
+        }
+    }
+
+    fn is_of_this_instant(&self, wrote: &Stream) -> bool {
+        (wrote.as_of, wrote.window_days) == (self.started.as_of, self.started.window_days)
+    }
+
+    /// Takes those off the wrong rows of which another report in the same section was written: the batch's own part of
+    /// the source tells, read once more.
+    async fn acquit(
+        &self,
+        source: &Source,
+        rows: &[Row],
+        verdicts: &mut [Verdict],
+        owners: &HashMap<&str, Owner>,
+    ) -> Result<()> {
+        let mut suspects: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, (row, verdict)) in rows.iter().zip(verdicts.iter()).enumerate() {
+            if let (Verdict::Wrong { .. } | Verdict::Altered(_), Some(owner)) =
+                (verdict, owners.get(row.key.as_str()))
+            {
+                suspects.entry(owner.batch).or_default().push(place);
+            }
+        }
+        for (batch, places) in suspects {
+            let keys = places.iter().map(|place| rows[*place].key.as_str());
+            let reports = self.reports(source, batch, keys.collect()).await?;
+            let others: Vec<Row> = places
+                .iter()
+                .filter_map(|place| {
+                    let row = &rows[*place];
+                    let report = reports.get(&row.key)?;
+                    (report.values != row.values).then(|| report.clone())
+                })
+                .collect();
+            let differing = self.compare(&others, owners).await?;
+            let right: HashSet<&str> = others
+                .iter()
+                .map(|row| row.key.as_str())
+                .filter(|key| !differing.contains_key(*key))
+                .collect();
+            for place in places {
+                if right.contains(rows[place].key.as_str()) {
+                    verdicts[place] = Verdict::Nothing(REPEATED);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first report of each of these keys in the part of the source that a batch covers.
+    async fn reports(
+        &self,
+        source: &Source,
+        batch: usize,
+        keys: HashSet<&str>,
+    ) -> Result<HashMap<String, Row>> {
+        let planned = &self.owners.stream(batch).planned;
+        let event = self.owners.event(batch).await?;
+        let range = Range {
+            lower: planned.lower.clone(),
+            upper: planned.upper.clone(),
+            estimate: planned.estimate,
+        };
+        let section = usize::try_from(planned.section).unwrap_or(0);
+        let limit = u32::try_from(event.read.clamp(1, 2_000)).unwrap_or(1);
+        let mut reports: HashMap<String, Row> = HashMap::new();
+        let mut cursor: Option<Cursor> = event.from.clone();
+        for _ in 0..MOST_PAGES {
+            let page = self
+                .unit()
+                .read(source, section, &range, cursor.as_ref(), limit);
+            let Page {
+                items, to, last, ..
+            } = page.await?;
+            for item in items {
+                if let Item::Row(row) = item
+                    && keys.contains(row.key.as_str())
+                {
+                    reports.entry(row.key.clone()).or_insert(row);
+                }
+            }
+            if last || to == event.to || reports.len() == keys.len() {
+                break;
+            }
+            cursor = to;
+        }
+        Ok(reports)
+    }
+
+    /// Which of the missing and the bad rows the run has set aside.
+    async fn set_aside(
+        &self,
+        rows: &[Row],
+        verdicts: &[Verdict],
+        bad: &[String],
+    ) -> Result<HashSet<String>> {
+        let missing = rows.iter().zip(verdicts);
+        let missing = missing.filter(|(_, verdict)| **verdict == Verdict::Missing);
+        let missing = missing.map(|(row, _)| journal::short_key(&row.source));
+        let keys: Vec<String> = missing.chain(bad.iter().cloned()).collect();
+        if keys.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let name = &self.unit().definition().name;
+        let connection = self.database.connection();
+        let known = journal::quarantined(connection, &self.run, name, &keys).await?;
+        Ok(known.into_iter().collect())
+    }
+}
+
+/// Why a row counts for nothing: the thing that it tells of is told elsewhere.
+const REPEATED: &str = "reported twice";
+
+/// A row that differs from what its source gives.
+#[derive(Debug)]
+struct Standing {
+    differs: Differs,
+    /// Where it stands as its owner wrote it: the digest of what the unit's columns hold.
+    values: Option<u64>,
+}
