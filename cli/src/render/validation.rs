@@ -2,7 +2,7 @@
 
 use worker::report::{self, number};
 use worker::validate::Report;
-use worker::validate::deep::Deep;
+use worker::validate::deep::{Deep, Unit};
 
 use super::text::{count, length, line};
 
@@ -35,7 +35,6 @@ fn deep(deep: &Deep) -> String {
     let rows = deep.units.iter().map(|(name, unit)| {
         let found = &unit.found;
         let other = found.foreign + found.elsewhere + found.altered;
-        let met = found.verified + found.wrong + found.changed + found.elsewhere + found.altered;
         [
             name.clone(),
             number(unit.written),
@@ -44,17 +43,31 @@ fn deep(deep: &Deep) -> String {
             number(found.missing + found.bad),
             number(found.changed),
             number(other),
-            number((unit.written - met).max(0)),
+            number(not_met(unit)),
         ]
     });
-    format!(
+    let mut text = format!(
         "{}\n{:.2} % of {} that the journal says stand are verified: computed from their source again, and the same to the \
-         byte. Not met are those that no source row of this run gives any more: it was deleted since, has become bad, or \
-         lies outside the run's window.\n\n",
+         byte\n",
         report::table(header, rows, &[1, 2, 3, 4, 5, 6, 7]),
         (deep.share() * 10_000.0).floor() / 100.0,
         count(deep.written, "row")
-    )
+    );
+    if deep.units.values().any(|unit| not_met(unit) > 0) {
+        text.push_str(
+            "not met: no source row of this run gives them any more, as it was deleted since, has become bad, or lies \
+             outside the run's window\n",
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// Rows of ours that no source row gave.
+fn not_met(unit: &Unit) -> i64 {
+    let found = &unit.found;
+    let met = found.verified + found.wrong + found.changed + found.elsewhere + found.altered;
+    (unit.written - met).max(0)
 }
 
 /// A line of the report with its indent, and nothing that speaks to the terminal.

@@ -53,6 +53,7 @@ async fn odd_source(backend: Backend, seed: u64) -> Result<()> {
     expected.check(&scenario.database).await?;
     scenario.verify_journal().await?;
     scenario.cli(&["validate"])?.expect(0).await?;
+    crate::deep::expect_all_right(&scenario, i64::MAX).await?;
     ensure!(
         untouched(&scenario).await? == sources,
         "a source table was changed"

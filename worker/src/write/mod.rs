@@ -217,3 +217,94 @@ fn values(row: &QueryResult, prefix: &str, count: usize) -> Result<Vec<Option<St
         .map(|index| row.try_get("", &format!("{prefix}{index}")))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait as _;
+
+    use super::{Differs, Lock, differing, digests, restore, write};
+    use crate::backend::{Access, Database};
+    use crate::core::plan::{Column, ColumnType, Destination, Write};
+    use crate::unit::{Cell, Row};
+
+    fn row(key: &str, value: f64, expects: Option<u64>) -> Row {
+        Row {
+            source: key.into(),
+            key: key.into(),
+            values: vec![Cell::Double(value), Cell::from("t")],
+            expects,
+        }
+    }
+
+    /// A row is overwritten only where its values are those that were looked at; what differs is told by column; and a
+    /// double comes back to the bit.
+    #[tokio::test]
+    async fn a_row_that_was_edited_meanwhile_is_left_alone() {
+        let name = format!("backstitch-expects-{}.db", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let database = Database::connect(&url, 1, Access::Write)
+            .await
+            .expect("a new file");
+        let connection = database.connection();
+        let columns = [
+            ("id", ColumnType::Text),
+            ("v", ColumnType::Double),
+            ("t", ColumnType::Text),
+        ];
+        let destination = Destination {
+            table: "d".into(),
+            key: "id".into(),
+            columns: columns
+                .map(|(name, kind)| Column {
+                    name: name.into(),
+                    kind,
+                })
+                .into(),
+            write: Write::Update {
+                guard: "TRUE".into(),
+            },
+        };
+        let sum = 0.1 + 0.2;
+        let setup = format!(
+            "CREATE TABLE d (id TEXT PRIMARY KEY, v DOUBLE PRECISION, t TEXT); \
+             INSERT INTO d VALUES ('a', {sum:?}, 't'), ('b', 1, 't')"
+        );
+        connection
+            .execute_unprepared(&setup)
+            .await
+            .expect("a table");
+        let image = ["v".to_owned(), "t".to_owned()];
+        let looked_at = digests(connection, &destination, &image, &["a", "b"], Lock::None);
+        let looked_at = looked_at.await.expect("digests");
+        let types = std::collections::HashMap::new();
+        let rows = [row("a", sum, None), row("b", 2.0, None)];
+        let found = differing(connection, &destination, &types, &rows)
+            .await
+            .expect("rows");
+        // The guard holds, so nobody has set their values yet.
+        let differs = |columns: &[&str]| Differs {
+            stands: false,
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(found.get("b"), Some(&differs(&["v"])));
+        assert_eq!(found.get("a"), Some(&differs(&[])));
+
+        let edit = "UPDATE d SET t = 'edited' WHERE id = 'b'";
+        connection.execute_unprepared(edit).await.expect("an edit");
+        let rows = ["a", "b"].map(|key| row(key, 7.0, looked_at.get(key).copied()));
+        let written = write(connection, &destination, &image, &rows)
+            .await
+            .expect("a write");
+        let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(keys, ["a"]);
+        let back = restore(connection, &destination, &[&written[0]])
+            .await
+            .expect("a restore");
+        assert_eq!(back.len(), 1);
+        let after = digests(connection, &destination, &image, &["a"], Lock::None);
+        assert_eq!(after.await.expect("digests").get("a"), looked_at.get("a"));
+        database.close().await;
+        std::fs::remove_file(&path).expect("the file is there");
+    }
+}
