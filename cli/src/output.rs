@@ -53,6 +53,18 @@ pub(crate) fn is_abandoned() -> bool {
     is_gone || is_closed()
 }
 
+/// Hands on what another program printed, byte by byte.
+pub(crate) fn pass(to_error: bool, bytes: &[u8]) {
+    // The other program goes on, and its end counts, whoever listens.
+    let _ = match to_error {
+        true => std::io::stderr().lock().write_all(bytes),
+        false => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+    };
+}
+
 /// Prints a line for people on standard error; nothing depends on whether it can be read.
 pub(crate) fn note(text: &str) {
     if !text.is_empty() {

@@ -6,6 +6,7 @@ mod certificate;
 mod checklist;
 mod compat;
 mod demo;
+mod gate;
 mod journal;
 mod phase;
 mod preflight;
@@ -15,6 +16,7 @@ mod rollback;
 mod runs;
 mod schema;
 mod signoff;
+mod smoke;
 mod status;
 mod validate;
 
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Certificate(certificate::Args),
     Phase(phase::Args),
     Demo(demo::Args),
+    Gate(gate::Args),
+    Smoke(smoke::Args),
 }
 
 /// Runs a command.
@@ -66,5 +70,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Certificate(args) => certificate::run(global, args).await,
         Command::Phase(args) => phase::run(global, args).await,
         Command::Demo(args) => demo::run(global, args).await,
+        Command::Gate(args) => gate::run(global, args).await,
+        Command::Smoke(args) => smoke::run(global, args).await,
     }
 }

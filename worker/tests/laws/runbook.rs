@@ -178,6 +178,7 @@ pub(crate) fn history() -> Vec<(String, Event)> {
         targets: vec![text("errors < 1")],
     };
     let sampled = GateSampled {
+        tick: 1,
         values: map("errors", Some(0.5)),
         gaps: map("latency", text("no answer")),
     };

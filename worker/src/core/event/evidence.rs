@@ -215,7 +215,9 @@ pub struct GateStarted {
 /// A look at a gate's targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateSampled {
-    /// What was measured, by target; none where nothing could be.
+    /// Its place among the samples that were due, from 1; those that are left out were not taken.
+    pub tick: u64,
+    /// What was measured, by target, in base units (shares from 0 to 1, seconds, bytes); none where nothing could be.
     pub values: BTreeMap<String, Option<f64>>,
     /// Why, by target, where nothing could be measured.
     pub gaps: BTreeMap<String, String>,
@@ -249,7 +251,7 @@ pub struct TargetJudged {
     pub met: bool,
     /// What it should be, as `< 0.1 %`.
     pub limit: String,
-    /// The worst sample; none where there was none.
+    /// The worst sample, in base units; none where there was none.
     pub worst: Option<f64>,
     /// Samples taken.
     pub samples: u64,
