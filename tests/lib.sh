@@ -24,7 +24,23 @@ have_pgbouncer() {
 }
 
 have_servers() {
-  have_postgresql && have_pgbouncer && command -v openssl >/dev/null
+  have_postgresql && have_pgbouncer && command -v openssl >/dev/null && command -v prometheus >/dev/null
+}
+
+# Installs packages and starts none of their services: Debian asks /usr/sbin/policy-rc.d, which is put there for as long as it
+# takes, where there is none.
+install_packages() {
+  local policy=/usr/sbin/policy-rc.d code=0 is_ours=
+  if [ ! -e "$policy" ]; then
+    is_ours=yes
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+  fi
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 || code=$?
+  if [ -n "$is_ours" ]; then
+    "${as_root[@]}" rm -f "$policy"
+  fi
+  return "$code"
 }
 
 install_servers() {
@@ -35,9 +51,8 @@ install_servers() {
   if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
     return 1
   fi
-  echo "$caller: installing PostgreSQL's server, pgbouncer and openssl" >&2
-  "${as_root[@]}" apt-get update -qq &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql pgbouncer openssl >&2
+  echo "$caller: installing PostgreSQL's server, pgbouncer, openssl and Prometheus" >&2
+  "${as_root[@]}" apt-get update -qq && install_packages postgresql pgbouncer openssl prometheus
 }
 
 need_cargo_and_servers() {
@@ -46,9 +61,9 @@ need_cargo_and_servers() {
     exit 1
   fi
   if ! have_servers && { ! install_servers || ! have_servers; }; then
-    echo "$caller: PostgreSQL's server (initdb and pg_ctl), pgbouncer or openssl is missing and could not be installed" >&2
-    echo "  from here; install the packages (Debian, Ubuntu: sudo apt-get install postgresql pgbouncer openssl), then" >&2
-    echo "  try again" >&2
+    echo "$caller: PostgreSQL's server (initdb and pg_ctl), pgbouncer, openssl or Prometheus is missing and could not be" >&2
+    echo "  installed from here; install the packages (Debian, Ubuntu: sudo apt-get install postgresql pgbouncer openssl" >&2
+    echo "  prometheus), then try again" >&2
     exit 1
   fi
 }

@@ -23,6 +23,8 @@
 //! | [`dump`] | whole tables as text, for byte-for-byte comparison |
 //! | [`standing`] | every row by its key, and which were lost, doubled, left over, changed |
 //! | [`provenance`] | which rows the journal says were written, decoded a second time |
+//! | [`service`] | an HTTP service that counts what it does |
+//! | [`prometheus`] | a Prometheus server that looks at it |
 //! | [`application`] | what the live application does to the same tables meanwhile |
 //! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
 //! | [`tiny`] | a source for going through one run step by step, on PostgreSQL |
@@ -41,6 +43,7 @@ pub mod moment;
 pub mod oracle;
 pub mod pooler;
 pub mod process;
+pub mod prometheus;
 pub mod provenance;
 pub mod proxy;
 pub mod random;
@@ -48,6 +51,7 @@ pub mod roles;
 pub mod scenario;
 pub mod scratch;
 pub mod server;
+pub mod service;
 pub mod source;
 pub mod standing;
 pub mod tiny;

@@ -2,7 +2,7 @@
 //!
 //! A destructor does not run when a process is killed, and statics are never dropped. So a small shell holds the
 //! reading end of a pipe whose writing end lives in the test process: when that process ends, in whatever way, the
-//! read returns, and the shell stops every PostgreSQL server and pooler below the folder and removes the folder.
+//! read returns, and the shell stops every PostgreSQL server, pooler and Prometheus below the folder and removes the folder.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ for file in "$1"/*/data/postmaster.pid; do
     sleep 0.05
   done
 done
-for file in "$1"/*/pooler.pid; do
+for file in "$1"/*/pooler.pid "$1"/*/prometheus.pid; do
   [ -f "$file" ] || continue
   read -r pid < "$file"
   kill -KILL "$pid" 2>/dev/null
