@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::cluster::PASSWORD;
+use tests::cluster::{Cluster, PASSWORD};
 use tests::database::{Backend, Database};
 use tests::json::Json;
 use tests::process::Running;
@@ -119,6 +119,67 @@ async fn a_full_disk(backend: Backend) -> Result<()> {
         "no space left"
     };
     failed.expect_named(&[word])
+}
+
+/// Programs that read a backup's list, and restore for ever.
+fn endless() -> Result<PathBuf> {
+    let packaged = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut folders: Vec<PathBuf> = packaged.map(|entry| entry.path().join("bin")).collect();
+    folders.sort();
+    folders.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    let mut found = folders.into_iter().map(|folder| folder.join("pg_restore"));
+    let real = found.find(|path| path.is_file()).context("a pg_restore")?;
+    let real = real.display();
+    let script = format!(
+        "for a; do case $a in --version|--list) exec {real} \"$@\";; esac; done; exec sleep 600"
+    );
+    program("pg_restore", &script)
+}
+
+/// A signal in the midst of it: the database that was restored into is gone again, and what stood stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_restores() -> Result<()> {
+    let cluster = Cluster::start_for_many_connections()?;
+    let database = Database::create_in(&cluster, "TEMPLATE template0").await?;
+    let (url, name) = (database.url.clone(), name(&database));
+    let to = scratch::folder("backups")?;
+    let id = text(&take(&url, &to, &[]).await?, "id")?;
+    database.close().await?;
+    let server = Database::open(&cluster.url("postgres")).await?;
+    let all = "SELECT CAST(datname AS TEXT) FROM pg_database ORDER BY 1";
+    let databases = server.texts(all).await?;
+    let slow = endless()?;
+    for (command, signal, code) in [
+        (
+            backup(&url, "verify", &to)?.args([&id, "--full"]),
+            "INT",
+            130,
+        ),
+        (restore(&url, &id, &to, &name)?, "TERM", 143),
+    ] {
+        let running = command
+            .args(["--pg-bin".as_ref(), slow.as_os_str()])
+            .spawn()?;
+        while server.texts(all).await? == databases {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        running.signal(signal)?;
+        running
+            .wait()
+            .await?
+            .expect(code)?
+            .expect_named(&["nothing is left"])?;
+        ensure!(
+            server.texts(all).await? == databases,
+            "a database is left over"
+        );
+    }
+    Ok(())
 }
 
 /// A dump that waits for a table that is locked.
