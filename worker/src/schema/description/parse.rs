@@ -6,17 +6,8 @@ use super::tokens::Token;
 use super::{Column, ForeignKey, Index, Schema, Table, Unique};
 use crate::backend::Dialect;
 
-/// Words that end a type, or an expression of a default.
-const CONSTRAINTS: [&str; 8] = [
-    "NOT",
-    "NULL",
-    "PRIMARY",
-    "UNIQUE",
-    "DEFAULT",
-    "REFERENCES",
-    "GENERATED",
-    "AUTOINCREMENT",
-];
+/// Words that a type has after its first; any other is no part of it.
+const OF_TYPES: [&str; 6] = ["PRECISION", "VARYING", "WITH", "WITHOUT", "TIME", "ZONE"];
 
 /// Adds what a statement makes.
 pub(super) fn statement(
@@ -197,7 +188,7 @@ fn action(reader: &mut Reader<'_, '_>) -> Result<String> {
 fn kind(reader: &mut Reader<'_, '_>) -> Result<String> {
     let mut words = vec![reader.word()?.to_lowercase()];
     while let Some((Token::Word(word), _)) = reader.tokens.first()
-        && !CONSTRAINTS.contains(&word.to_uppercase().as_str())
+        && OF_TYPES.contains(&word.to_uppercase().as_str())
     {
         words.push(reader.word()?.to_lowercase());
     }
