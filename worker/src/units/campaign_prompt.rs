@@ -133,6 +133,11 @@ impl Unit for CampaignPrompt {
                     Err(reason) => bad(&id.shown, reason),
                 }
             };
+            let item = match item {
+                // Its metadata counted for nothing when it was written.
+                Item::Bad { .. } if taken => Item::Skip("prompt already set"),
+                item => item,
+            };
             page.push(vec![id.cursor], item);
         }
         page.end(rows.len(), keyset.limit());
