@@ -6,15 +6,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
 /// How it behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Behaviour {
-    /// How long an answer takes.
+    /// How long an answer to a visitor takes.
     pub delay: Duration,
+    /// How long one of `/health` takes.
+    pub health_delay: Duration,
     /// The status of `/health`.
     pub status: u16,
     /// Every so many visitors get an error; 0: none does.
@@ -27,6 +29,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             delay: Duration::from_millis(2),
+            health_delay: Duration::ZERO,
             status: 200,
             error_every: 0,
             hits_of_ten: 9,
@@ -37,8 +40,10 @@ impl Default for Behaviour {
 /// Upper ends of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 5] = [0.05, 0.1, 0.5, 1.0, 5.0];
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Milliseconds since 1970.
+    begun_at: u128,
     behaviour: Behaviour,
     served: u64,
     errors: u64,
@@ -56,13 +61,28 @@ pub struct Service {
     stopped: Arc<AtomicBool>,
 }
 
+impl State {
+    fn begin() -> Result<Self> {
+        Ok(Self {
+            begun_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
+            behaviour: Behaviour::default(),
+            served: 0,
+            errors: 0,
+            hits: 0,
+            misses: 0,
+            buckets: [0; 5],
+            seconds: 0.0,
+        })
+    }
+}
+
 impl Service {
     /// Starts it.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let service = Self {
             address: listener.local_addr()?,
-            state: Arc::default(),
+            state: Arc::new(Mutex::new(State::begin()?)),
             stopped: Arc::default(),
         };
         let (state, stopped) = (Arc::clone(&service.state), Arc::clone(&service.stopped));
@@ -132,7 +152,7 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
     let (status, body) = match path.as_str() {
         "/metrics" => (200, metrics(&lock(state))),
         "/health" => {
-            std::thread::sleep(behaviour.delay);
+            std::thread::sleep(behaviour.health_delay);
             (behaviour.status, "ok\n".to_owned())
         }
         "/api" => {
@@ -203,6 +223,8 @@ fn metrics(state: &State) -> String {
         "cache_hits_total {}\ncache_misses_total {}",
         state.hits, state.misses
     );
+    // What is counted once a night says when, and is as old as that.
+    let _ = writeln!(text, "nightly_total 6 {}", state.begun_at);
     text
 }
 
