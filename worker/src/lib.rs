@@ -5,6 +5,7 @@
 //! takes a run back; [`audit`] checks the journal, [`validate`] the destinations. The library never prints, exits or
 //! reads the environment; what both programs begin with does ([`program`]).
 
+pub mod approval;
 pub mod audit;
 pub mod backend;
 pub mod backup;

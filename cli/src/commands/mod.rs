@@ -9,6 +9,7 @@ mod demo;
 mod gate;
 mod journal;
 mod phase;
+mod plan;
 mod preflight;
 mod quarantine;
 mod repair;
@@ -28,6 +29,7 @@ use crate::stop::Result;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Preflight(preflight::Args),
+    Plan(plan::Args),
     #[command(subcommand)]
     Journal(journal::Command),
     Status(status::Args),
@@ -55,6 +57,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(global: &Global, command: Command) -> Result {
     match command {
         Command::Preflight(args) => preflight::run(global, args).await,
+        Command::Plan(args) => plan::run(global, args).await,
         Command::Journal(command) => journal::run(global, command).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,

@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub(crate) mod gate;
 pub(crate) mod journal;
 pub(crate) mod phase;
+pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod quarantine;
 pub(crate) mod repair;

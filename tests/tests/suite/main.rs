@@ -40,6 +40,8 @@ mod kill;
 mod late;
 mod operator;
 mod oracle;
+mod plan;
+mod preflight;
 mod refusals;
 mod regressions;
 mod repair;

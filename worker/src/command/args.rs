@@ -95,6 +95,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) adopt_database: bool,
 
+    /// Refuse a plan that nobody approved with `cli plan approve`, also where the run is there already.
+    #[arg(long)]
+    pub(crate) require_approval: bool,
+
     /// Print the result as one JSON document.
     #[arg(long)]
     pub(crate) json: bool,

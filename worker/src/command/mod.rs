@@ -22,7 +22,7 @@ use worker::pace::Limits;
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{inputs, report, runs, schema, status, time, units, validate};
+use worker::{approval, inputs, report, runs, schema, status, time, units, validate};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -56,6 +56,10 @@ pub(crate) async fn run(mut args: RunArgs) -> anyhow::Result<u8> {
 
 async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow::Result<u8> {
     let mut options = options(args, database.dialect());
+    // Before anything is made or changed.
+    if args.require_approval {
+        approved(database).await?;
+    }
     if args.demo {
         let made = make_demo(database).await?;
         options.as_of.get_or_insert(made);
@@ -103,6 +107,18 @@ async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow:
     }
     show(args, &outcome, &ending)?;
     Ok(if has_failed { exit::FAILED } else { exit::DONE })
+}
+
+/// Asks for the plan's approval, patiently.
+async fn approved(database: &Database) -> Result<(), Error> {
+    let plan = Arc::new(units::phase5(Vec::new()));
+    let mut retry = Retry::default();
+    loop {
+        match approval::check(database, &plan).await {
+            Err(error) => retry.pause(error, &Shutdown::default()).await?,
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 async fn connect(args: &RunArgs) -> Result<Database, Error> {

@@ -6,10 +6,12 @@ mod open;
 mod partition;
 mod planning;
 mod schedule;
+mod store;
 mod work;
 
 pub use self::open::{check_as_of, check_kind, check_units, open, open_repair};
 pub(crate) use self::partition::allowed;
+pub(crate) use self::store::{PRESENT, Place, Refusals, Stored, store};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -20,7 +22,7 @@ use self::schedule::Schedule;
 
 use crate::backend::Database;
 use crate::core::event::{Event, Input, RunStarted};
-use crate::core::plan::Definition;
+use crate::core::plan::{self, Definition, UnitPin};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::decisions::Decisions;
 use crate::error::{Error, Result};
@@ -109,6 +111,31 @@ struct Context {
 #[must_use]
 pub fn definitions(plan: &Plan) -> Vec<Definition> {
     plan.iter().map(|unit| unit.definition().clone()).collect()
+}
+
+/// A plan's fingerprint: what somebody approves, and what a run pins.
+#[must_use]
+pub fn fingerprint(plan: &Plan) -> String {
+    let units: Vec<_> = plan
+        .iter()
+        .map(|unit| plan::fingerprint(unit.definition()))
+        .collect();
+    plan::plan_fingerprint(units.iter().map(String::as_str))
+}
+
+/// A unit as a run pins it.
+///
+/// # Errors
+/// [`Error::Usage`]: its destination lacks a column. The database's.
+pub(crate) async fn pin(database: &Database, definition: &Definition) -> Result<UnitPin> {
+    Ok(UnitPin {
+        name: definition.name.clone(),
+        version: definition.version,
+        fingerprint: plan::fingerprint(definition),
+        depends_on: definition.depends_on.clone(),
+        image: schema::image(database, &definition.destination).await?,
+        destination: definition.destination.clone(),
+    })
 }
 
 /// The files that a plan's units read.

@@ -1,9 +1,11 @@
 //! Opening a run: starting one, or checking that the open one may go on here and now.
 
-use super::{DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, inputs};
+use super::{
+    DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, inputs, pin,
+};
 use crate::backend::Database;
 use crate::core::event::{Event, Repairs, RunStarted};
-use crate::core::plan::{self, Definition, UnitPin};
+use crate::core::plan::{self, Definition};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
 use crate::{fault, journal, projection, runs, schema};
@@ -72,14 +74,7 @@ async fn open_as(
         let run = uuid::Uuid::now_v7().to_string();
         let mut pins = Vec::new();
         for definition in &definitions {
-            pins.push(UnitPin {
-                name: definition.name.clone(),
-                version: definition.version,
-                fingerprint: plan::fingerprint(definition),
-                depends_on: definition.depends_on.clone(),
-                image: schema::image(database, &definition.destination).await?,
-                destination: definition.destination.clone(),
-            });
+            pins.push(pin(database, definition).await?);
         }
         let inputs = inputs(plan);
         let missing = schema::missing(database, plan).await?;

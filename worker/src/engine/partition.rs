@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::Context;
-use super::batch::{self, Outcome, Refusals};
+use super::batch::{self, Outcome};
+use super::store::{PRESENT, Refusals};
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
@@ -199,7 +200,7 @@ async fn without_present(
     let present: std::collections::HashSet<_> = present.await?.into_iter().collect();
     for item in &mut page.items {
         if matches!(item, Item::Row(row) if present.contains(&row.key)) {
-            *item = Item::Skip(batch::PRESENT);
+            *item = Item::Skip(PRESENT);
         }
     }
     Ok(page)

@@ -1,10 +1,19 @@
 //! What a run is likely to do: rows, bytes, time. From a sample that is only read, or from a rehearsal.
 
+mod planned;
+mod rehearsal;
 mod sample;
+mod time;
 
 use serde::Serialize;
 
+use crate::core::event::PlanRehearsed;
+
+pub(crate) use self::planned::rehearsal;
+pub use self::planned::{Planned, SchemaChange, Statement, UnitPlanned, planned};
+pub use self::rehearsal::{Change, Column, Order, Rehearsal, Shown, rehearse};
 pub use self::sample::sample;
+pub use self::time::Range;
 
 /// A unit, as a sample of its source has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +55,16 @@ impl Need {
         Self {
             rows,
             wal: 2 * rows,
+        }
+    }
+
+    /// The same as a rehearsal has measured it.
+    #[must_use]
+    pub fn measured(rehearsed: &PlanRehearsed) -> Self {
+        let units = rehearsed.units.values();
+        Self {
+            rows: units.clone().map(|unit| unit.bytes).sum(),
+            wal: units.filter_map(|unit| unit.wal).sum(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Sample;
 use crate::engine::Plan;
 use crate::error::{Error, Result};
 use crate::source::Source;
-use crate::unit::{Cell, Item, Parts, Row, Unit};
+use crate::unit::{Cell, Item, Parts, Range, Row, Unit};
 
 /// Places that a section is looked at, and source rows at each.
 const PARTS: Parts = Parts {
@@ -12,6 +12,8 @@ const PARTS: Parts = Parts {
     rows: PAGE,
 };
 const PAGE: u32 = 500;
+/// Pages at each place at most.
+const PAGES: u32 = 8;
 
 /// What a row takes beside its values: PostgreSQL's header, its pointer, and what rounding up costs.
 const ROW_BYTES: i64 = 32;
@@ -43,30 +45,63 @@ async fn unit_sample(source: &Source, unit: &dyn Unit) -> Result<Sample> {
     sample.is_sampled = true;
     for section in 0..unit.definition().sections.len() {
         for range in unit.split(source, section, PARTS).await? {
-            let page = unit.read(source, section, &range, None, PAGE).await?;
-            let rows = page.items.iter().filter_map(|item| match item {
-                Item::Row(row) => Some(bytes(row)),
-                Item::Skip(_) | Item::Bad { .. } => None,
-            });
-            let (count, size) = rows.fold((0, 0), |(count, sum), row| (count + 1, sum + row));
-            let all = match page.last {
-                true => page.read,
-                false => range.estimate.max(page.read),
+            let place = look_at(source, unit, section, &range).await?;
+            let all = match place.is_whole {
+                true => place.read,
+                false => range.estimate.max(place.read),
             };
-            let share = |part: i64| match page.read {
+            let share = |part: i64| match place.read {
                 0 => part,
                 read => scaled(part, all, read),
             };
-            sample.is_at_least |= !page.last && range.estimate <= page.read;
+            sample.is_at_least |= !place.is_whole && range.upper.is_none();
             sample.source_rows += all;
-            sample.read += page.read;
-            let is_bad = |item: &&Item| matches!(item, Item::Bad { .. });
-            sample.bad += page.items.iter().filter(is_bad).count() as i64;
-            sample.rows += share(count);
-            sample.bytes += share(size);
+            sample.read += place.read;
+            sample.bad += place.bad;
+            sample.rows += share(place.rows);
+            sample.bytes += share(place.bytes);
         }
     }
     Ok(sample)
+}
+
+/// What was read of a range, from its beginning.
+#[derive(Default)]
+struct Place {
+    read: i64,
+    rows: i64,
+    bytes: i64,
+    bad: i64,
+    is_whole: bool,
+}
+
+/// A page, and more where that has read as much as there is and has not come to the end: of rows that are computed from many
+/// source rows, it holds a part.
+async fn look_at(source: &Source, unit: &dyn Unit, section: usize, range: &Range) -> Result<Place> {
+    let mut place = Place::default();
+    let mut cursor = None;
+    for _ in 0..PAGES {
+        let page = unit
+            .read(source, section, range, cursor.as_ref(), PAGE)
+            .await?;
+        place.read += page.read;
+        for item in &page.items {
+            match item {
+                Item::Row(row) => {
+                    place.rows += 1;
+                    place.bytes += bytes(row);
+                }
+                Item::Bad { .. } => place.bad += 1,
+                Item::Skip(_) => {}
+            }
+        }
+        place.is_whole = page.last;
+        if page.last || place.read < range.estimate {
+            break;
+        }
+        cursor = page.to;
+    }
+    Ok(place)
 }
 
 /// What is known of a unit that reads what is not there yet.
@@ -104,7 +139,8 @@ pub(super) fn scaled(part: i64, all: i64, read: i64) -> i64 {
 
 /// About what a row takes in its table, as much again in that table's indexes, and its provenance.
 fn bytes(row: &Row) -> i64 {
-    let text = |text: &String| 4 + text.len() as i64;
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let text = |text: &str| 4 + length(text);
     let values: i64 = row
         .values
         .iter()
@@ -115,7 +151,7 @@ fn bytes(row: &Row) -> i64 {
             Cell::Double(_) | Cell::Timestamp(_) => 8,
         })
         .sum();
-    2 * (ROW_BYTES + text(&row.key) + values) + PROVENANCE_BYTES + row.key.len() as i64
+    2 * (ROW_BYTES + text(&row.key) + values) + PROVENANCE_BYTES + length(&row.key)
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::backend::Database;
-use crate::core::event::PreflightChecked;
-use crate::engine::Plan;
+use crate::core::event::{PlanRehearsed, PreflightChecked};
+use crate::engine::{self, Plan};
 use crate::error::Result;
 use crate::forecast::{self, Need, Sample};
-use crate::schema;
+use crate::{runbook, schema};
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -154,12 +154,22 @@ pub async fn check(database: &Database, plan: &Plan, look: &Look) -> Result<Repo
     add("rights", rights::look(database, plan, look.machine).await)?;
     add("source", source::look(database, plan).await)?;
     let samples = samples(database, plan, look).await;
-    let need = samples.as_ref().map(|samples| Need::of(samples)).ok();
+    let need = match rehearsal(database, plan).await {
+        Some(rehearsed) => Some(Need::measured(&rehearsed)),
+        None => samples.as_ref().map(|samples| Need::of(samples)).ok(),
+    };
     add("estimate", samples.map(|samples| vec![estimate(&samples)]))?;
     add("disk", room::look(database, need, look.machine).await)?;
     add("activity", activity::look(database, plan, look).await)?;
     add("backup", backup::look(database, look).await)?;
     Ok(Report { findings })
+}
+
+/// The last rehearsal of this plan, which has measured what a sample only guesses; none where it cannot be read.
+async fn rehearsal(database: &Database, plan: &Plan) -> Option<PlanRehearsed> {
+    let runbook = runbook::load(database).await.ok()?;
+    let rehearsal = forecast::rehearsal(&runbook, &engine::fingerprint(plan));
+    rehearsal.map(|(_, rehearsed)| rehearsed)
 }
 
 async fn samples(database: &Database, plan: &Plan, look: &Look) -> Result<Vec<Sample>> {

@@ -3,6 +3,7 @@
 
 mod compare;
 mod set;
+mod shown;
 mod standing;
 mod taken;
 
@@ -18,6 +19,7 @@ use crate::provenance::Written;
 use crate::unit::Row;
 
 pub use self::compare::{Differs, differing};
+pub use self::shown::shown;
 pub use self::standing::{Lock, digests, present, remove, restore};
 pub use self::taken::taken;
 

@@ -120,11 +120,16 @@ fn backup_verified(verified: &BackupVerified) -> String {
     )
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a duration for people")]
 fn plan_rehearsed(rehearsed: &PlanRehearsed) -> String {
-    let units = rehearsed
-        .units
-        .iter()
-        .map(|(unit, of)| format!("{unit} {} written and rolled back", number(of.written)));
+    let units = rehearsed.units.iter().map(|(unit, of)| {
+        format!(
+            "{unit} {} of {} written and rolled back, likely {}",
+            number(of.written),
+            number(of.rows),
+            duration(of.likely_millis as f64 / 1_000.0)
+        )
+    });
     units.collect::<Vec<_>>().join(", ")
 }
 

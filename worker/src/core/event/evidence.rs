@@ -111,7 +111,7 @@ pub struct PlanRehearsed {
 }
 
 /// A unit's rehearsal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitRehearsed {
     /// Source rows read.
     pub read: i64,
@@ -121,8 +121,20 @@ pub struct UnitRehearsed {
     pub bad: i64,
     /// How long the batches took.
     pub millis: u64,
-    /// How long a run of the whole unit is likely to take.
+    /// Source rows of the whole unit.
+    pub source_rows: i64,
+    /// Rows that the whole unit is likely to write.
+    pub rows: i64,
+    /// Bytes that they are likely to take on disk, indexes and provenance included.
+    pub bytes: i64,
+    /// Bytes of write-ahead log that it is likely to write; none on SQLite.
+    pub wal: Option<i64>,
+    /// How long a run of the whole unit takes where all goes well.
+    pub low_millis: u64,
+    /// How long it is likely to take.
     pub likely_millis: u64,
+    /// How long it takes where it goes badly.
+    pub high_millis: u64,
 }
 
 /// What a validation came to.
