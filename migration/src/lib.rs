@@ -29,11 +29,11 @@ pub struct Sql {
 impl Sql {
     /// Its statements in their order, for SQLite or for PostgreSQL.
     pub fn statements(&self, sqlite: bool) -> impl Iterator<Item = &'static str> {
-        let lists: &[&[&str]] = match sqlite {
+        let lists: &[&'static [&'static str]] = match sqlite {
             true => &self.sqlite,
             false => &self.postgres,
         };
-        lists.to_vec().into_iter().flatten().copied()
+        lists.iter().copied().flatten().copied()
     }
 }
 
