@@ -164,6 +164,13 @@ impl Cluster {
         self.restart()
     }
 
+    /// Makes it load a library with its start; restarts it.
+    pub fn preload(&self, library: &str) -> Result<()> {
+        self.set(&format!("shared_preload_libraries = '{library}'\n"))?;
+        self.crash()?;
+        self.restart()
+    }
+
     /// The address of one of its databases by way of a proxy.
     #[must_use]
     pub fn url_by(&self, port: u16, database: &str) -> String {

@@ -1,4 +1,5 @@
-//! A small HTTP service of the tests' own, as real as an application: it answers visitors, counts what it does, and shows it to
+//! A small HTTP service of the tests' own, as real as an application: it answers visitors, counts what it does, and
+//! shows it to
 //! a Prometheus server. How it behaves can be set while it runs.
 
 use std::fmt::Write as _;

@@ -1,4 +1,5 @@
-//! A smoke test: a command of the operator's, run without a shell. What it prints is handed on as it comes; its digest and its
+//! A smoke test: a command of the operator's, run without a shell. What it prints is handed on as it comes; its
+//! digest and its
 //! end are kept.
 
 use std::ffi::OsString;
@@ -54,7 +55,8 @@ pub struct Tested {
     pub signal: Option<i32>,
 }
 
-/// Runs it to its end; blocks. It gets a process group of its own, whose id `started` is told, so that a signal can be sent to
+/// Runs it to its end; blocks. It gets a process group of its own, whose id `started` is told, so that a signal can
+/// be sent to
 /// all that it starts, and no terminal's signal reaches it twice. `printed` is handed what it prints.
 pub fn run(
     order: &Order,

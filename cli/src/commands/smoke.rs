@@ -20,12 +20,16 @@ use crate::{output, render, signals};
 ///
 /// Example: `cli smoke --environment staging -- npm run test:e2e -- --grep "Phase 5"`
 ///
-/// Changes nothing but the journal; what the command changes is its own affair. Safe to repeat as far as the command is. The command is run without
-/// a shell, in the current folder, and what it prints is handed on. Exit code 0 where its own was 0, else 3; 2 where it cannot be started.
+/// Changes nothing but the journal; what the command changes is its own affair. Safe to repeat as far as the command
+/// is. The command is run without
+/// a shell, in the current folder, and what it prints is handed on. Exit code 0 where its own was 0, else 3; 2 where
+/// it cannot be started.
 ///
-/// The command with its arguments, its exit code, a digest of all that it printed and the last 4 KiB of that stand in the journal for
-/// good: keep secrets out of the arguments, and where the output may hold some, say --no-output. DATABASE_URL and PGPASSWORD are taken out of its
-/// environment. With --json it must not print on standard output itself, or its output stands before the document.
+/// The command with its arguments, its exit code, a digest of all that it printed and the last 4 KiB of that stand in
+/// the journal for
+/// good: keep secrets out of the arguments, and where the output may hold some, say --no-output. DATABASE_URL and
+/// PGPASSWORD are taken out of its
+/// environment. With --json, all that it prints is handed on to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
@@ -67,9 +71,11 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
         keep_output: !args.no_output,
     };
     let started = |group| GROUP.store(group, Ordering::SeqCst);
+    // With --json, standard output is for the one document.
+    let is_document = global.json;
     let running = tokio::task::spawn_blocking(move || {
         let tested = smoke::run(&order, started, |which, bytes| {
-            output::pass(which == Output::Error, bytes);
+            output::pass(is_document || which == Output::Error, bytes);
         });
         GROUP.store(0, Ordering::SeqCst);
         tested

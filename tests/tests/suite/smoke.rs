@@ -79,6 +79,16 @@ async fn its_end_is_noted(backend: Backend) -> Result<()> {
     ensure!(secret.stdout == "abc", "{secret}");
     expect(&database, "0", Some(ABC), "").await?;
 
+    let document = smoke(&database, &["--json"], &["printf", "abc"])?
+        .expect(0)
+        .await?;
+    ensure!(document.stderr.starts_with("abc"), "{document}");
+    let document = Json::parse(&document.stdout).map_err(anyhow::Error::msg)?;
+    ensure!(
+        document.get("digest") == Some(&Json::Text(ABC.into())),
+        "{document}"
+    );
+
     // No shell comes between: its signs are arguments.
     smoke(&database, &[], &["printf", "%s", "$HOME; true | false"])?
         .expect(0)

@@ -1,6 +1,8 @@
 //! The file of targets, `slo.toml`: what it may hold, and where in it something is wrong.
 
 mod file;
+mod server;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -124,7 +126,7 @@ impl Slo {
         let text = str::from_utf8(&bytes).map_err(|error| {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
             let (line, column) = place(&before, before.len());
-            wrong(format!("{line}:{column}: it is not UTF-8"))
+            Error::Usage(format!("{shown}:{line}:{column}: it is not UTF-8"))
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut slo = Self::parse(text).map_err(|Wrong { line, column, why }| {

@@ -70,7 +70,8 @@ pub struct Watched {
 /// Watches to the end, and notes the verdict.
 ///
 /// # Errors
-/// [`crate::error::Error::Usage`]: the file says nothing of the environment. The beginning or the verdict could not be noted; the
+/// [`crate::error::Error::Usage`]: the file says nothing of the environment. The beginning or the verdict could not
+/// be noted; the
 /// database's. A source that fails is no error but a gap.
 pub async fn watch(
     database: &Database,

@@ -16,7 +16,8 @@ use crate::stop::Result;
 
 /// Let a deployment, or the next migration, wait for proof: targets that are met, or units that are complete.
 ///
-/// With --unit: exit code 0 where each named unit of the newest run that stands is complete, and 3 with the reason where one is
+/// With --unit: exit code 0 where each named unit of the newest run that stands is complete, and 3 with the reason
+/// where one is
 /// not.
 ///
 /// Example: `cli gate --unit kpi_history --validated --wait 30m`

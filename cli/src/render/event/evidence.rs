@@ -162,7 +162,11 @@ fn gate_started(started: &GateStarted) -> String {
 fn gate_sampled(sampled: &GateSampled) -> String {
     let values = sampled.values.iter().map(|(target, value)| match value {
         Some(value) => format!("{target} {value}"),
-        None => format!("{target} unknown"),
+        None => {
+            let why = sampled.gaps.get(target);
+            let why = why.map_or(String::new(), |why| format!(" ({why})"));
+            format!("{target} unknown{why}")
+        }
     });
     values.collect::<Vec<_>>().join(", ")
 }

@@ -27,11 +27,14 @@ pub(crate) fn written(file: &str) -> String {
     )
 }
 
-/// A duration for people, to the second.
+/// A duration for people, to the second; a short one to the millisecond.
 fn time(length: Duration) -> String {
-    let whole = Duration::from_secs(length.as_secs());
-    let length = if whole.is_zero() { length } else { whole };
-    humantime::format_duration(length).to_string()
+    let seconds = Duration::from_secs(length.as_secs());
+    let shown = match seconds.is_zero() {
+        true => Duration::from_millis(u64::from(length.subsec_millis())),
+        false => seconds,
+    };
+    humantime::format_duration(shown).to_string()
 }
 
 /// A watch that the file asks more of.

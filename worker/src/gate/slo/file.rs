@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
-use url::Url;
 
-use super::{Credential, Secret, Server, Slo, Source, Target};
+use super::server::{self, Prometheus, TIMEOUT, address};
+use super::values::{Share, Span, UnitWord, Written};
+use super::{Slo, Source, Target};
 use crate::gate::database::Statistic;
 use crate::gate::probe::{self, Probe};
 use crate::gate::selector;
-use crate::gate::target::{Amount, Comparison, Limit, Quantity, Unit};
+use crate::gate::target::{Comparison, Limit};
 
 /// What is wrong, and the byte at which it is.
-type Result<T> = std::result::Result<T, (usize, String)>;
+pub(super) type Result<T> = std::result::Result<T, (usize, String)>;
 
 /// Every key, for the test that the default explains it.
 #[cfg(test)]
@@ -46,10 +46,6 @@ pub(super) const KEYS: [&str; 22] = [
 ];
 
 const EVERY: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// More often than this would be a load of its own.
-const SHORTEST: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,20 +68,6 @@ struct Environment {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Prometheus {
-    url: Spanned<String>,
-    timeout: Option<Span>,
-    max_age: Option<Span>,
-    ca: Option<PathBuf>,
-    token_file: Option<Spanned<PathBuf>>,
-    token_env: Option<Spanned<String>>,
-    user: Option<Spanned<String>>,
-    password_file: Option<Spanned<PathBuf>>,
-    password_env: Option<Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Entry {
     name: Spanned<String>,
     source: Spanned<String>,
@@ -101,58 +83,6 @@ struct Entry {
     above: Option<Spanned<Written>>,
     allow_missed: Option<Share>,
     allow_gaps: Option<u64>,
-}
-
-/// A duration like `30s`.
-#[derive(Clone, Copy)]
-struct Span(Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match humantime::parse_duration(&text) {
-            Ok(span) if span >= SHORTEST => Ok(Self(span)),
-            Ok(_) => Err(D::Error::custom(format!("{text:?} is too short"))),
-            Err(_) => Err(D::Error::custom(format!(
-                "{text:?} is no duration, like \"30s\" or \"2h\""
-            ))),
-        }
-    }
-}
-
-/// A number with its unit.
-struct Written(Amount);
-
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Amount::parse(&text).map(Self).map_err(D::Error::custom)
-    }
-}
-
-/// A share like `1 %`.
-#[derive(Clone, Copy)]
-struct Share(f64);
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let Written(amount) = Written::deserialize(deserializer)?;
-        if amount.unit.quantity != Quantity::Share || amount.base > 1.0 {
-            return Err(D::Error::custom(format!(
-                "\"{amount}\" is no share from 0 % to 100 %"
-            )));
-        }
-        Ok(Self(amount.base))
-    }
-}
-
-struct UnitWord(Unit);
-
-impl<'de> Deserialize<'de> for UnitWord {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Unit::named(&text).map(Self).map_err(D::Error::custom)
-    }
 }
 
 /// Reads a file's text.
@@ -180,7 +110,7 @@ pub(super) fn read(text: &str) -> Result<Slo> {
         }
         environments.insert(name, length);
     }
-    let prometheus = file.prometheus.map(server).transpose()?;
+    let prometheus = file.prometheus.map(server::read).transpose()?;
     let allowed = (
         file.allow_missed.map_or(0.0, |share| share.0),
         file.allow_gaps.unwrap_or(0),
@@ -217,68 +147,6 @@ pub(super) fn read(text: &str) -> Result<Slo> {
         prometheus,
         targets,
     })
-}
-
-fn server(file: Prometheus) -> Result<Server> {
-    let url = address(&file.url)?;
-    let secret = |path: Option<Spanned<PathBuf>>, variable: Option<Spanned<String>>| match (
-        path, variable,
-    ) {
-        (Some(_), Some(variable)) => Err((
-            variable.span().start,
-            "a secret is in a file or in the environment: name one of them".to_owned(),
-        )),
-        (Some(path), None) => Ok(Some((path.span().start, Secret::File(path.into_inner())))),
-        (None, Some(variable)) => {
-            let at = variable.span().start;
-            Ok(Some((at, Secret::Variable(variable.into_inner()))))
-        }
-        (None, None) => Ok(None),
-    };
-    let token = secret(file.token_file, file.token_env)?;
-    let password = secret(file.password_file, file.password_env)?;
-    let credential = match (token, file.user, password) {
-        (None, None, None) => None,
-        (Some((_, token)), None, None) => Some(Credential::Token(token)),
-        (None, Some(user), Some((_, password))) => {
-            Some(Credential::Password(user.into_inner(), password))
-        }
-        (Some((at, _)), _, _) => {
-            return Err((at, "a token and a user exclude each other".into()));
-        }
-        (None, Some(user), None) => {
-            return Err((
-                user.span().start,
-                "the user has neither password_file nor password_env".into(),
-            ));
-        }
-        (None, None, Some((at, _))) => return Err((at, "the password has no user".into())),
-    };
-    Ok(Server {
-        url,
-        max_age: file.max_age.map(|age| age.0),
-        timeout: file.timeout.map_or(TIMEOUT, |timeout| timeout.0),
-        credential,
-        ca: file.ca,
-    })
-}
-
-/// An address without a secret in it.
-fn address(text: &Spanned<String>) -> Result<Url> {
-    let wrong = |why: &str| Err((text.span().start, why.to_owned()));
-    let Ok(url) = Url::parse(text.get_ref()) else {
-        return wrong("this is no URL, like \"https://host:9090/\"");
-    };
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return wrong("this is no URL of http or https, like \"https://host:9090/\"");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong(
-            "the URL holds a user or a password, which do not belong into this file: a server's go into user and \
-             password_file",
-        );
-    }
-    Ok(url)
 }
 
 /// A target, and the byte at which its source is named.
