@@ -1,7 +1,6 @@
 //! Files of targets that are wrong, databases that lack what is asked of them, and units that are waited for.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::cluster::Cluster;
