@@ -147,8 +147,7 @@ async fn targets_are_watched_on_a_real_server() -> Result<()> {
         "{}{}{}",
         server(&prometheus),
         ground.probe("p95", "1 s"),
-        "[[target]]\nname = \"sessions\"\nsource = \"database\"\nstatistic = \"connections\"\nbelow = \"1000 count\"\n\
-         [[target]]\nname = \"hit-ratio\"\nsource = \"database\"\nstatistic = \"hit-ratio\"\nabove = \"1 %\"\nallow_gaps = 9\n"
+        "[[target]]\nname = \"sessions\"\nsource = \"database\"\nstatistic = \"connections\"\nbelow = \"1000 count\"\n"
     );
     ground.targets("6s", "2s", &rest)?;
     for (query, condition) in [(LATENCY, "< 0.5"), (HITS, "> 0.85"), (ERRORS, "== 0")] {
