@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is kept of what a program prints: its end.
 const KEPT: usize = 4 * 1024;
 
+/// What these programs set is of their session (an empty `search_path`), and behind a transaction pooler the application
+/// may meet it in its own. Poolers refuse such an option at the start; a server takes it, and it changes nothing.
+const NO_POOLER: &str = " -c lock_timeout=0";
+
 /// How a program ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -110,6 +114,7 @@ pub(super) fn of_postgres(
     }
     command.env("LC_ALL", "C");
     let variables = address.variables()?;
+    let mut options = std::ffi::OsString::new();
     let has_authority =
         surroundings.has_authority || variables.iter().any(|(name, _)| *name == "PGSSLROOTCERT");
     for (name, value) in variables {
@@ -119,8 +124,15 @@ pub(super) fn of_postgres(
         {
             command.env("PGSSLROOTCERT", list);
         }
-        command.env(name, value);
+        match name {
+            "PGOPTIONS" => options.push(&value),
+            name => {
+                command.env(name, value);
+            }
+        }
     }
+    options.push(NO_POOLER);
+    command.env("PGOPTIONS", options);
     let passfile = match address.password() {
         Some(password) => {
             let passfile = Passfile::make(&password)?;

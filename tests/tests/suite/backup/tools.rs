@@ -7,11 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::cluster::{Cluster, PASSWORD};
+use tests::cluster::{self, Cluster, PASSWORD};
 use tests::database::{Backend, Database};
 use tests::json::Json;
 use tests::process::Running;
 use tests::scenario::Scenario;
+use tests::server::{self, Server};
 use tests::{journal, scratch};
 
 use super::{backup, expect_restored, migrated, name, restore, take, text, whole};
@@ -55,6 +56,24 @@ async fn programs_that_are_missing_or_old() -> Result<()> {
         .await?;
     refused.expect_named(&["--jobs"])?;
     expect_nothing_in(&to)
+}
+
+/// What pg_dump sets in its session may be met by the application in its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler() -> Result<()> {
+    let database = server::on(Server::Pooled, Database::create(Backend::Postgres)).await?;
+    let to = scratch::folder("backups")?;
+    let refused = backup(&database.url, "create", &to)?.expect(2).await?;
+    refused.expect_clear_error()?;
+    refused.expect_named(&["pooler", "name the server itself"])?;
+    expect_nothing_in(&to)?;
+    let direct = cluster::shared()?.url(database.name());
+    let id = text(&take(&direct, &to, &[]).await?, "id")?;
+    let verify = backup(&database.url, "verify", &to)?.args([&id]);
+    verify.expect(0).await?;
+    let full = backup(&database.url, "verify", &to)?.args([&id, "--full"]);
+    full.expect(2).await?.expect_named(&["pooler"])?;
+    Ok(())
 }
 
 /// A small file system, gone with the test.
