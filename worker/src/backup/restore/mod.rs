@@ -54,7 +54,7 @@ pub struct Restored {
 pub async fn check(order: &Restore<'_>) -> Result<()> {
     let backup = &order.listed.backup;
     let is_snapshot = matches!(backup.method, BackupMethod::Command { .. });
-    if is_snapshot != !order.command.is_empty() {
+    if is_snapshot == order.command.is_empty() {
         return Err(Error::Usage(match is_snapshot {
             true => format!(
                 "the backup {} is a provider's snapshot: give the command that puts it back behind `--`, with {{id}} \
