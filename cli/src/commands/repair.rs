@@ -147,9 +147,8 @@ async fn go_on(
     shutdown: &Shutdown,
 ) -> Result<Option<Repair>> {
     let is_named = |name: &String| units.contains(name);
-    if !args.units.is_empty()
-        && !(args.units.len() == units.len() && args.units.iter().all(is_named))
-    {
+    let are_all = args.units.len() == units.len() && args.units.iter().all(is_named);
+    if !(args.units.is_empty() || are_all) {
         return Err(Error::Refused(format!(
             "repair {open} is open, units {}: finish that first, with the same units or none named",
             units.join(", ")

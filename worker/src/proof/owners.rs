@@ -128,7 +128,7 @@ impl Owners {
             };
             seq = last + 1;
             for (seq, _, written) in batches {
-                let keys = || written.iter().map(|(key, _)| key);
+                let keys = || written.keys();
                 if let (Some(first), Some(last)) = (keys().min(), keys().max()) {
                     self.batches.push(Batch {
                         stream,
