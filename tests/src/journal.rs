@@ -52,5 +52,6 @@ pub async fn exists(database: &Database) -> Result<bool> {
     database.has_table("backstitch_journal").await
 }
 
-/// The run that the last event belongs to.
-const LATEST: &str = "SELECT run FROM backstitch_journal ORDER BY position DESC LIMIT 1";
+/// The run that the last event of any run belongs to.
+const LATEST: &str =
+    "SELECT run FROM backstitch_journal WHERE run <> 'runbook' ORDER BY position DESC LIMIT 1";

@@ -4,6 +4,7 @@ mod planned;
 mod rehearsal;
 mod sample;
 mod time;
+mod told;
 
 use serde::Serialize;
 
@@ -11,9 +12,10 @@ use crate::core::event::PlanRehearsed;
 
 pub(crate) use self::planned::rehearsal;
 pub use self::planned::{Planned, SchemaChange, Statement, UnitPlanned, planned};
-pub use self::rehearsal::{Change, Column, Order, Rehearsal, Shown, rehearse};
+pub use self::rehearsal::{Order, rehearse};
 pub use self::sample::sample;
 pub use self::time::Range;
+pub use self::told::{Change, Column, Rehearsal, Shown};
 
 /// A unit, as a sample of its source has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

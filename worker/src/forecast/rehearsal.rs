@@ -5,23 +5,22 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::sample::scaled;
 use super::time::{self, Section, Timed};
+use super::told::{Change, Rehearsal, Shown, changes};
 use crate::backend::health::{Sizes, sizes};
 use crate::backend::{Database, Dialect, Durability, Transaction};
 use crate::chain::Head;
 use crate::core::event::{Cursor, PartitionPlanned, PlanRehearsed, UnitRehearsed};
-use crate::core::plan::{Destination, UnitPin, Write};
+use crate::core::plan::UnitPin;
 use crate::core::state::{Gate, PartitionState};
 use crate::engine::{self, PRESENT, Place, Plan, Refusals, Stored};
 use crate::error::{Doing, Error, Result};
+use crate::projection;
 use crate::retry::Retry;
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::unit::{Item, Page, Parts, Range, Unit};
-use crate::{projection, write};
 
 /// What a rehearsed batch calls its run; nothing of it is ever committed.
 const RUN: &str = "rehearsal";
@@ -43,47 +42,6 @@ pub struct Order<'a> {
     pub has_values: bool,
     /// Who rehearses.
     pub worker: &'a str,
-}
-
-/// What a rehearsal came to.
-#[derive(Clone, Debug, Serialize)]
-pub struct Rehearsal {
-    /// What the runbook keeps of it: numbers, and no row.
-    #[serde(flatten)]
-    pub event: PlanRehearsed,
-    /// What is shown of each unit, in the plan's order.
-    pub shown: Vec<Shown>,
-}
-
-/// What is shown of a unit.
-#[derive(Clone, Debug, Serialize)]
-pub struct Shown {
-    /// The unit.
-    pub unit: String,
-    /// Bad rows, a few: their keys in the source, and what is wrong with them.
-    pub bad: Vec<(String, String)>,
-    /// Rows as they would be written, a few.
-    pub rows: Vec<Change>,
-}
-
-/// A row as it would be written.
-#[derive(Clone, Debug, Serialize)]
-pub struct Change {
-    /// Its key in the destination.
-    pub key: String,
-    /// Each column that is written beside the key.
-    pub columns: Vec<Column>,
-}
-
-/// A column as it would be written.
-#[derive(Clone, Debug, Serialize)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// Its value before; none: NULL, or no row.
-    pub before: Option<String>,
-    /// Its value after.
-    pub after: Option<String>,
 }
 
 /// A unit while it is rehearsed.
@@ -370,53 +328,16 @@ impl Rehearsed<'_> {
                 .zip(before.log)
                 .map(|(after, before)| after - before),
         };
-        let rows = self.changes(transaction, &stored).await?;
-        Ok((stored, took, grown, rows))
-    }
-
-    /// A few of the rows as they stand now, as long as none is rolled back.
-    async fn changes(&self, transaction: &Transaction, stored: &Stored) -> Result<Vec<Change>> {
         let room = self.order.rows.saturating_sub(self.shown.rows.len());
-        let few: Vec<_> = stored.written.iter().take(room).collect();
-        if few.is_empty() {
-            return Ok(Vec::new());
-        }
-        let destination: &Destination = &self.pin.destination;
-        let keys: Vec<_> = few.iter().map(|row| row.key.as_str()).collect();
-        let mut now = write::shown(transaction, destination, &keys).await?;
-        let mut changes = Vec::new();
-        for row in few {
-            let after = now.remove(&row.key).unwrap_or_default().into_iter();
-            let before = match (&destination.write, &row.before) {
-                (Write::Update { .. }, Some(before)) => before.clone(),
-                _ => vec![None; destination.values().len()],
-            };
-            let columns = destination
-                .values()
-                .iter()
-                .zip(before.into_iter().zip(after));
-            let columns = columns.map(|(column, (before, after))| Column {
-                name: column.name.clone(),
-                before: self.told(before),
-                after: self.told(after),
-            });
-            changes.push(Change {
-                key: row.key.clone(),
-                columns: columns.collect(),
-            });
-        }
-        Ok(changes)
-    }
-
-    /// A value, or in its place how long it is.
-    fn told(&self, value: Option<String>) -> Option<String> {
-        value.map(|value| match self.order.has_values {
-            true => value,
-            false => match value.chars().count() {
-                1 => "‹1 character›".into(),
-                count => format!("‹{count} characters›"),
-            },
-        })
+        let few = &stored.written[..room.min(stored.written.len())];
+        let rows = changes(
+            transaction,
+            &self.pin.destination,
+            few,
+            self.order.has_values,
+        )
+        .await?;
+        Ok((stored, took, grown, rows))
     }
 }
 

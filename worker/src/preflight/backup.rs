@@ -10,13 +10,15 @@ const ID: &str = "backup-age";
 
 pub(super) async fn look(database: &Database, look: &Look) -> Result<Vec<Finding>> {
     let advice =
-        "take one with `cli backup`, or let your provider, and note it with the same command";
+        "take one with `cli backup create`, or let your provider: `cli backup create -- COMMAND`";
     let runbook = runbook::load(database).await?;
     let taken = runbook.newest(|event| match event {
-        Event::BackupTaken(backup) => Some(backup),
+        Event::BackupTaken(backup) => Some((backup, &backup.database)),
+        // The database that came of it is no other one.
+        Event::BackupRestored(restored) => Some((&restored.backup, &restored.to)),
         _ => None,
     });
-    let Some((_, backup)) = taken else {
+    let Some((_, (backup, of))) = taken else {
         return Ok(vec![Finding::stop(
             ID,
             "the runbook knows of no backup",
@@ -29,7 +31,7 @@ pub(super) async fn look(database: &Database, look: &Look) -> Result<Vec<Finding
     let found = format!("backup {} is {} old", backup.id, words(age));
     let mut findings = vec![if age > most {
         Finding::stop(ID, format!("{found}, over {}", words(most)), advice)
-    } else if backup.database != database.identity().await? {
+    } else if *of != database.identity().await? {
         Finding::stop(ID, format!("{found}, and of another database"), advice)
     } else {
         Finding::ok(ID, found)
@@ -38,7 +40,8 @@ pub(super) async fn look(database: &Database, look: &Look) -> Result<Vec<Finding
         Event::BackupVerified(verified) if verified.backup == backup.id => Some(verified),
         _ => None,
     });
-    let read_back = "`cli backup` reads it back: a backup that nobody has read is a hope";
+    let read_back =
+        "`cli backup verify --full` reads it back: a backup that nobody has read is a hope";
     findings.push(match verified {
         None => Finding::warning(
             "backup-verified",

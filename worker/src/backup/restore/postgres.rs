@@ -198,7 +198,8 @@ async fn try_take_name(
     to: &str,
 ) -> Result<BackupRestored> {
     let restored = order.address.beside(&names.restoring)?;
-    let restored = Database::connect(restored.url(), 1, Access::Write).await?;
+    // Where the backup is older than the journal, its tables are made, which takes a second connection.
+    let restored = Database::connect(restored.url(), 2, Access::Write).await?;
     let backup = backup(order, manifest);
     let mut noted = event(order, &backup, super::NOTHING.into(), to.to_owned());
     let Some(oid) = &names.oid else {

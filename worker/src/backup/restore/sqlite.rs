@@ -106,7 +106,7 @@ async fn take_name(
     }
     let swapped = async {
         let database =
-            Database::connect(Address::of_file(&copy.path).url(), 1, Access::Write).await?;
+            Database::connect(Address::of_file(&copy.path).url(), 2, Access::Write).await?;
         let done = async {
             noted.to = database.identity().await?;
             note(&database, order.reading.worker, &noted).await

@@ -44,10 +44,8 @@ impl RunbookState {
             return refuse("it belongs to another stream");
         }
         match event {
-            Event::BackupTaken(backup) => {
-                if !self.backups.insert(backup.id.clone()) {
-                    return refuse("the backup was taken already");
-                }
+            Event::BackupTaken(backup) if !self.backups.insert(backup.id.clone()) => {
+                return refuse("the backup was taken already");
             }
             // Whoever restores it brings a journal in which it is not noted yet.
             Event::BackupRestored(restored) => {
@@ -71,10 +69,10 @@ impl RunbookState {
             Event::Validated(validated) => {
                 self.tied.extend(validated.deep.clone());
             }
-            Event::GateStarted(_) | Event::ValidationStarted { .. } => {
-                if !self.begun.insert(stream.to_owned()) {
-                    return refuse("it has begun already");
-                }
+            Event::GateStarted(_) | Event::ValidationStarted { .. }
+                if !self.begun.insert(stream.to_owned()) =>
+            {
+                return refuse("it has begun already");
             }
             Event::GateSampled(_) | Event::ValidationAdvanced(_)
                 if !self.begun.contains(stream) =>

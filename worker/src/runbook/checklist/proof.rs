@@ -64,8 +64,10 @@ impl<'a> Facts<'a> {
                 Event::SqlReviewed { digest, .. } => Some(*digest == schema::digest(self.dialect)),
                 _ => None,
             }),
+            // Where an administrator applied the reviewed SQL by hand, that it was found as expected is the proof.
             Proof::SchemaApplied => self
                 .event(|event| matches!(event, Event::SchemaApplied { .. }).then_some(true))
+                .or_else(|| self.proof(Proof::SchemaVerified))
                 .filter(|_| self.is_applied),
             // What was verified before the schema was applied last is no proof of it.
             Proof::SchemaVerified => self.event(|event| match event {
