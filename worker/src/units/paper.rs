@@ -177,7 +177,7 @@ mod tests {
             if let Proof::Units(units) = item.proof {
                 let is_known =
                     |name: &&str| plan.iter().any(|unit| unit.definition().name == **name);
-                assert!(units.iter().all(|unit| is_known(unit)), "{}", item.id);
+                assert!(units.iter().all(is_known), "{}", item.id);
             }
             assert_eq!(
                 item.command.is_empty(),
