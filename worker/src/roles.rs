@@ -196,10 +196,10 @@ const HEAD: &str = "\
 -- owner's, and once more after it, for the tables that it makes. Safe to repeat; it takes back what is not listed.
 --
 --   backstitch_owner   cli schema up, cli schema down
---   backstitch_worker  worker run
+--   backstitch_worker  worker run; what notes evidence: validate --deep, --record, plan approve, checklist tick, signoff, …
 --   backstitch_undo    cli rollback
 --   backstitch_repair  cli repair, and cli rollback of a repair
---   backstitch_viewer  every other command of cli
+--   backstitch_viewer  every other command of cli that only looks
 --
 -- The roles may log in and have no password: give them one (psql: \\password), or let the server know them otherwise.
 

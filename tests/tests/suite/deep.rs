@@ -120,7 +120,7 @@ pub(crate) async fn change_source(scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-async fn every_difference_is_told_apart(backend: Backend) -> Result<()> {
+pub(crate) async fn every_difference_is_told_apart(backend: Backend) -> Result<()> {
     let scenario = load(backend, 501).await?;
     plain_feedback(&scenario).await?;
     let database = &scenario.database;

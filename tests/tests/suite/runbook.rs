@@ -147,7 +147,7 @@ async fn a_checklist(backend: Backend) -> Result<()> {
     scenario.verify_journal().await
 }
 
-async fn a_certificate(backend: Backend) -> Result<()> {
+pub(crate) async fn a_certificate(backend: Backend) -> Result<()> {
     let scenario = Scenario::load(&Profile::small(backend, 402)).await?;
     let folder = scratch::folder("certificate")?;
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
@@ -215,6 +215,33 @@ async fn a_certificate(backend: Backend) -> Result<()> {
         .await?
         .expect_clear_error()?;
 
+    // What is written after a validation is not what was validated.
+    let (late, second) = (scenario.profile.as_of.stored(), path("second.json"));
+    let come = format!(
+        "INSERT INTO \"UserFeedback\" (\"id\", \"agentType\", \"taskId\", \"source\", \"createdAt\", \"createdBy\") \
+         VALUES ('come-later', 'Copy', 't', 'human', '{late}', 'u')"
+    );
+    scenario.database.execute(&come).await?;
+    ensure!(
+        items(&scenario).await?["validation"],
+        "it is open too early"
+    );
+    scenario.run()?.expect(0).await?;
+    ensure!(
+        !items(&scenario).await?["validation"],
+        "an old validation counts"
+    );
+    let again = ["certificate", "-o", &second];
+    scenario
+        .cli(&again)?
+        .expect(4)
+        .await?
+        .expect_clear_error()?;
+    scenario.cli(&["validate", "--deep"])?.expect(0).await?;
+    scenario.cli(&again)?.expect(0).await?;
+    let both = ["certificate", "verify", &second, "--exact"];
+    scenario.cli(&both)?.expect(0).await?;
+
     // A copy whose journal lost its newest events is another journal.
     let copy = scenario.database.copy().await?;
     let guards = match backend {
@@ -231,7 +258,9 @@ async fn a_certificate(backend: Backend) -> Result<()> {
 
     // A run that was taken back is not what was certified.
     let rollback = ["rollback", "--reason", "why", "--yes"];
-    scenario.cli(&rollback)?.expect(0).await?;
+    for _ in ["the second run", "the first"] {
+        scenario.cli(&rollback)?.expect(0).await?;
+    }
     let since = scenario.cli(&verify)?.expect(3).await?;
     since.expect_named(&["rolled back"])?;
     scenario.verify_journal().await

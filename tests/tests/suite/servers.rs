@@ -45,6 +45,7 @@ mod pooled {
     conformance!(Pooled:
         concurrent::three_workers_at_once,
         concurrent::two_that_migrate_at_once,
+        deep::every_difference_is_told_apart,
         kill::killed_rollbacks,
         kill::killed_runs,
         oracle::a_name_too_long_for_an_index,
@@ -55,6 +56,7 @@ mod pooled {
         regressions::rows_behind_a_composite_foreign_key,
         reports::reports_before_any_run,
         rollback::one_unit_only,
+        runbook::a_certificate,
         validate::every_kind_of_trouble_is_found,
     );
 }
@@ -72,6 +74,7 @@ mod managed {
         kill::killed_runs,
         regressions::an_older_run_below_a_newer_one,
         rollback::one_unit_only,
+        runbook::a_certificate,
         validate::every_kind_of_trouble_is_found,
     );
 }
