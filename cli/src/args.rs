@@ -123,6 +123,17 @@ impl Global {
         Ok(database)
     }
 
+    /// Connects to a database that has the journal's own tables, whatever of the rest of the schema is applied, and changes
+    /// nothing in it.
+    pub(crate) async fn journal_alone(&self) -> Result<Database, Error> {
+        let database = self.look().await?;
+        match schema::has_journal(&database).await? {
+            true => Ok(database),
+            // It says what is pending, and what to do.
+            false => schema::check_applied(&database).await.map(|()| database),
+        }
+    }
+
     /// Connects to a database that has a journal, to write to it.
     pub(crate) async fn writable_journal(&self) -> Result<Database, Error> {
         let database = self.connect().await?;

@@ -44,6 +44,22 @@ pub fn url(
     }
 }
 
+/// Refuses a command that is journaled and has a password among its words.
+///
+/// # Errors
+/// [`Error::Usage`], which tells nothing of it.
+pub fn check_command(words: &[String], secrets: &[String]) -> Result<()> {
+    let is_told = |word: &String| secrets.iter().any(|secret| word.contains(secret.as_str()));
+    match words.iter().any(is_told) {
+        false => Ok(()),
+        true => Err(Error::Usage(
+            "the database's password is in the command, which is journaled and which everybody on the machine can read: \
+             give it in another way"
+                .into(),
+        )),
+    }
+}
+
 fn read(path: &Path) -> Result<String> {
     let shown = path.display();
     let unreadable = |error| {

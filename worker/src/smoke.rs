@@ -33,6 +33,19 @@ pub struct Order {
     pub pass_database: bool,
     /// Whether the end of what it prints is kept.
     pub keep_output: bool,
+    /// What must not be kept of it: the database's password, in every spelling.
+    pub secrets: Vec<String>,
+}
+
+impl Order {
+    /// The words of its command.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let words = self.command.iter();
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
 }
 
 /// Which of its two outputs.
@@ -76,15 +89,16 @@ pub fn run(
         }
         Err(error) => (None, Some(said(&error))),
     };
-    let words = |word: &OsString| word.to_string_lossy().into_owned();
     let event = SmokeTested {
         environment: order.environment.clone(),
-        command: order.command.iter().map(words).collect(),
+        command: order.words(),
         exit: status.and_then(|status| status.code()),
         millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         digest: kept.digest.finalize().to_hex().to_string(),
         output: match order.keep_output {
-            true => kept.end(),
+            true => order.secrets.iter().fold(kept.end(), |end, secret| {
+                end.replace(secret.as_str(), "[the password]")
+            }),
             false => String::new(),
         },
     };

@@ -74,12 +74,19 @@ async fn issue(global: &Global, path: &Path) -> Result {
             return Err(taken(path, "it is there already").into());
         }
     }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(taken(path, &format!("there is no folder {}", folder.display())).into());
+    }
     let plan = Arc::new(units::phase5(Vec::new()));
     let certificate = certificate::issue(&database, &plan, &units::phase5_paper()).await?;
     let text = render::certificate::text(&certificate);
+    // Noted first: a file that no journal knows would be taken for a forged one.
+    certificate::note(&database, &runs::worker_id("cli"), &certificate).await?;
     write(path, &certificate.text()?)?;
     write(&text_path, &text)?;
-    certificate::note(&database, &runs::worker_id("cli"), &certificate).await?;
     output::note(&format!(
         "wrote {} and {}",
         path.display(),

@@ -139,6 +139,12 @@ async fn reopen(global: &Global, word: Word) -> Result {
             note: word.by.note,
         };
         runbook::note(&database, &runs::worker_id("cli"), &[reopened]).await?;
+    } else {
+        output::note(&format!(
+            "nobody vouched for {}, so there is nothing to take back; where an event ticks it, it is open again once that no \
+             longer holds",
+            item.id
+        ));
     }
     shown(
         global,
@@ -149,10 +155,13 @@ async fn reopen(global: &Global, word: Word) -> Result {
 async fn note(global: &Global, event: Event) -> Result {
     let database = global.connect().await?;
     runbook::note(&database, &runs::worker_id("cli"), &[event]).await?;
-    shown(
-        global,
-        &checklist::load(&database, &units::phase5_paper()).await?,
-    )
+    match checklist::load(&database, &units::phase5_paper()).await {
+        Ok(checklist) => shown(global, &checklist),
+        Err(error) => Err(Error::Transient(format!(
+            "it is noted; the checklist could not be shown: {error}"
+        ))
+        .into()),
+    }
 }
 
 /// What is left after a word was taken.

@@ -8,7 +8,7 @@ use worker::error::Error;
 use worker::pace::{Limits, MaxLag, Pace};
 use worker::shutdown::Shutdown;
 use worker::undo::{self, Elsewhere, Ending, Order, UnitUndo};
-use worker::{journal, runs, status};
+use worker::{journal, runs, status, time};
 
 use crate::args::{Global, RunArg};
 use crate::confirm::confirm;
@@ -137,7 +137,15 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
     };
     let kept = undo::kept(database.connection(), &run).await?;
     let plan = plan.done(totals, kept);
-    show(global, &plan, Outcome::Completed)
+    show(global, &plan, Outcome::Completed)?;
+    if state.started.repairs.is_none() {
+        output::note(&format!(
+            "to write it again as of the same instant, once its cause is mended: worker run --as-of {} --window-days {}",
+            time::show(state.started.as_of),
+            state.started.window_days
+        ));
+    }
+    Ok(())
 }
 
 /// Undoes it; gives what was done to each unit, or none where somebody else was first.

@@ -10,7 +10,7 @@ use worker::error::Error;
 use worker::shutdown::Shutdown;
 use worker::signals::Call;
 use worker::smoke::{self, Order, Output};
-use worker::{runbook, runs};
+use worker::{credentials, runbook, runs};
 
 use crate::args::Global;
 use crate::stop::{Result, Stop};
@@ -69,7 +69,9 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
         command: args.command,
         pass_database: args.pass_database_url,
         keep_output: !args.no_output,
+        secrets: secrets(global)?,
     };
+    credentials::check_command(&order.words(), &order.secrets)?;
     let started = |group| GROUP.store(group, Ordering::SeqCst);
     // With --json, standard output is for the one document.
     let is_document = global.json;
@@ -104,6 +106,14 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
         (Some(_), _) => Err(Error::Usage(render::smoke::failed(&tested)).into()),
         (None, _) => Err(Error::Failed(render::smoke::failed(&tested)).into()),
     }
+}
+
+/// What must not come into the journal.
+fn secrets(global: &Global) -> std::result::Result<Vec<String>, Error> {
+    let mut secrets = global.address()?.secrets();
+    secrets.extend(std::env::var("PGPASSWORD"));
+    secrets.retain(|secret| !secret.is_empty());
+    Ok(secrets)
 }
 
 /// Hands the first signal on to the command and all that it has started, and waits for nothing more.

@@ -143,6 +143,22 @@ impl Address {
         Some(password).filter(|password| !password.is_empty())
     }
 
+    /// Every spelling of the password that the URL holds: as it is, as it stands there, and as it is encoded by the book.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let by_the_book = Url::parse(&self.url).ok();
+        let by_the_book = by_the_book.and_then(|url| url.password().map(str::to_owned));
+        let authority = self.url.split_once("://").map(|(_, rest)| rest);
+        let authority = authority.and_then(|rest| rest.split(['/', '?']).next());
+        let user = authority.and_then(|authority| authority.rsplit_once('@'));
+        let as_it_stands = user.and_then(|(user, _)| user.split_once(':'));
+        let as_it_stands = as_it_stands.map(|(_, password)| password.to_owned());
+        let all = self.password().into_iter().chain(by_the_book);
+        let mut all: Vec<_> = all.chain(as_it_stands).collect();
+        all.retain(|secret| !secret.is_empty());
+        all
+    }
+
     /// Everything but database and password, as the variables that libpq reads: what the URL says, and what we take for
     /// granted where it says nothing.
     ///

@@ -133,9 +133,26 @@ fn in_path(path: &Path, listed: Vec<Listed>) -> Result<Listed> {
     Ok(found)
 }
 
+/// Whether a folder is there; one that may not be looked into is told of, as it is not gone.
+fn is_folder(place: &Path) -> bool {
+    match std::fs::metadata(place) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                tracing::warn!(
+                    "{} may not be looked into by this user, so its backup seems to be gone: run this as the user who \
+                     took it",
+                    place.display()
+                );
+            }
+            false
+        }
+    }
+}
+
 fn of_journal(backup: &Backup, to: &Path) -> Listed {
     let places = [PathBuf::from(&backup.place), to.join(&backup.id)];
-    let is_there = |place: &PathBuf| place.is_absolute() && place.is_dir();
+    let is_there = |place: &PathBuf| place.is_absolute() && is_folder(place);
     let folder = places
         .into_iter()
         .enumerate()

@@ -6,6 +6,7 @@ use super::tools::Surroundings;
 use super::{child, said};
 use crate::backend::Address;
 use crate::core::event::BackupMethod;
+use crate::credentials;
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
@@ -31,19 +32,10 @@ pub(super) async fn run(
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::Usage("no command was given behind `--`".into()));
     };
-    let secrets = address
-        .password()
-        .into_iter()
-        .chain(surroundings.password.clone());
-    let secrets: Vec<String> = secrets.filter(|secret| !secret.is_empty()).collect();
-    let is_told = |part: &String| secrets.iter().any(|secret| part.contains(secret.as_str()));
-    if command.iter().any(is_told) {
-        return Err(Error::Usage(
-            "the database's password is in the command, which is journaled and which everybody on the machine can read: \
-             give it in another way"
-                .into(),
-        ));
-    }
+    let mut secrets = address.secrets();
+    secrets.extend(surroundings.password.clone());
+    secrets.retain(|secret| !secret.is_empty());
+    credentials::check_command(&command, &secrets)?;
     let mut invocation = Command::new(program);
     invocation.args(arguments);
     for name in NOT_PASSED_ON {

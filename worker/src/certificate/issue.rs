@@ -23,13 +23,9 @@ pub async fn issue(database: &Database, plan: &Plan, paper: &Paper) -> Result<Ce
     let run = complete(database, plan).await?;
     let (state, _) = runs::load(connection, &run).await?;
     let book = runbook::load(database).await?;
-    let validation = validation(&book, &run)?;
+    let changed = checklist::last_change(database).await?;
+    let validation = validation(&book, changed)?;
     let checklist = checklist::load(database, paper).await?;
-    if checklist.validated(paper).is_none() {
-        return Err(Error::Refused(format!(
-            "rows were written or taken back since run {run} was validated: run `cli validate --deep`, then again"
-        )));
-    }
     audit::audit(database, None).await?.into_result()?;
     let units = units(database, &run).await?;
     let (started_at, completed_at) = times(database, &run).await?;
@@ -144,30 +140,21 @@ async fn units(database: &Database, last: &str) -> Result<Vec<Unit>> {
     Ok(units)
 }
 
-/// The newest validation, which must be of what stands and without errors.
-fn validation(book: &Runbook, run: &str) -> Result<Validation> {
-    let newest = book.newest(|event| match event {
-        Event::Validated(validated) => Some(validated),
-        _ => None,
-    });
-    match newest {
-        Some((noted, validated)) if validated.run.is_some() && validated.errors.is_empty() => {
-            Ok(Validation {
-                seq: noted.entry.seq,
-                at: noted.entry.at,
-                deep: validated.deep.is_some(),
-                verified: validated.verified,
-                changed: validated.changed,
-                warnings: validated.warnings.clone(),
-            })
-        }
-        Some((_, validated)) if !validated.errors.is_empty() => Err(Error::Refused(format!(
-            "the newest validation has errors ({}): mend them, run `cli validate --deep`, then again",
-            validated.errors.join("; ")
-        ))),
-        _ => Err(Error::Refused(format!(
-            "no validation of run {run} is on record: run `cli validate --deep`, then again"
-        ))),
+/// The validation that it rests on: a deep one where there is one.
+fn validation(book: &Runbook, changed: Option<i64>) -> Result<Validation> {
+    let sound = checklist::sound_validation(book, changed)
+        .map_err(|why| Error::Refused(format!("{why}: run `cli validate --deep`, then again")))?;
+    let noted = sound.deep.unwrap_or(sound.newest);
+    match &noted.event {
+        Event::Validated(validated) => Ok(Validation {
+            seq: noted.entry.seq,
+            at: noted.entry.at,
+            deep: validated.deep.is_some(),
+            verified: validated.verified,
+            changed: validated.changed,
+            warnings: validated.warnings.clone(),
+        }),
+        _ => Err(Error::Damaged("a validation is none".into())),
     }
 }
 

@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::{Certificate, Rows, destination};
 use crate::audit;
 use crate::backend::Database;
+use crate::core::event::Event;
 use crate::core::state::RunState;
 use crate::error::{Error, Result};
 use crate::heads::Heads;
 use crate::projection::Row;
-use crate::{projection, runs, schema};
+use crate::{projection, runbook, runs, schema};
 
 /// What a database is, beside its certificate.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -48,6 +49,20 @@ pub async fn verify(database: &Database, certificate: &Certificate) -> Result<Ve
     verified
         .findings
         .extend(findings.map(|finding| format!("the journal is damaged: {finding}")));
+    let book = runbook::load(database).await?;
+    let is_this = |event: &Event| match event {
+        Event::CertificateIssued { run, digest } => {
+            (*run == certificate.run && *digest == certificate.digest).then_some(())
+        }
+        _ => None,
+    };
+    if book.newest(is_this).is_none() {
+        verified.findings.push(
+            "the journal of this database knows of no such certificate: the file is forged, of another database, or \
+             of after the backup that this one was restored from"
+                .into(),
+        );
+    }
     let connection = database.connection();
     let mut loaded: Option<(String, RunState, Vec<Row>)> = None;
     for unit in &certificate.units {

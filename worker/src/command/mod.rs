@@ -22,7 +22,7 @@ use worker::pace::Limits;
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{approval, inputs, report, runs, schema, status, time, units, validate};
+use worker::{approval, inputs, journal, report, runs, schema, status, time, units, validate};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -75,6 +75,7 @@ async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow:
         opened => opened?,
     };
     announce(&plan, &opened, args);
+    tell_of_another_instant(database, &opened, args).await?;
 
     let progress = Progress::start(database.clone(), opened.run.clone());
     let ending = engine::work(database, &plan, &opened, &options, &worker, &shutdown).await;
@@ -303,6 +304,33 @@ async fn prepare(
     }
 }
 
+/// A run after a rollback stands for another instant unless somebody names the same, so it looks through another window.
+async fn tell_of_another_instant(
+    database: &Database,
+    opened: &Opened,
+    args: &RunArgs,
+) -> Result<(), Error> {
+    if opened.resumed || args.as_of.is_some() {
+        return Ok(());
+    }
+    for run in journal::runs(database.connection()).await?.iter().rev() {
+        let (state, _) = runs::load(database.connection(), run).await?;
+        if *run == opened.run || state.started.repairs.is_some() {
+            continue;
+        }
+        let started = &state.started;
+        if started.units.iter().any(|pin| state.is_undone(&pin.name)) {
+            note(&format!(
+                "note: run {run}, of which rows were taken back, stood for {}; this one looks through another window, and \
+                 writes other rows. To write the same again: stop it, roll it back, and run with --as-of {0}",
+                time::show(started.as_of)
+            ));
+        }
+        return Ok(());
+    }
+    Ok(())
+}
+
 fn announce(plan: &Plan, opened: &Opened, args: &RunArgs) {
     let started = &opened.state.started;
     let verb = if opened.resumed {
@@ -345,8 +373,10 @@ fn text(outcome: &Outcome, ending: &Ending) -> String {
     let written: i64 = run.units.iter().map(|unit| unit.written).sum();
     let line = match ending {
         Ending::Completed if written == 0 => format!(
-            "run {} is complete: the source has gained nothing that was not already there",
-            run.run
+            "run {} is complete: as of {} and {} days back, the source has nothing that is not already there",
+            run.run,
+            time::show(run.as_of),
+            run.window_days
         ),
         Ending::Completed => format!(
             "run {} is complete: {} rows written, each with its entry in the journal",

@@ -1,6 +1,7 @@
 //! A sample of each unit's source: a page from a few places of it, read and transformed, and written nowhere.
 
 use super::Sample;
+use crate::core::plan::Write;
 use crate::engine::Plan;
 use crate::error::{Error, Result};
 use crate::source::Source;
@@ -29,15 +30,33 @@ const UNKNOWN_BYTES: i64 = 1_024;
 pub async fn sample(source: &Source, plan: &Plan, has_schema: bool) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for unit in plan.iter() {
-        let sample = match unit_sample(source, unit.as_ref()).await {
-            Err(error @ Error::Database { .. }) if !has_schema && !error.is_transient() => {
-                unsampled(source, unit.as_ref()).await?
-            }
-            sample => sample?,
+        let sample = match !has_schema && reads_what_is_to_come(plan, unit.as_ref()) {
+            true => unsampled(source, unit.as_ref()).await?,
+            false => match unit_sample(source, unit.as_ref()).await {
+                Err(error @ Error::Database { .. }) if !has_schema && !error.is_transient() => {
+                    unsampled(source, unit.as_ref()).await?
+                }
+                sample => sample?,
+            },
         };
         samples.push(sample);
     }
     Ok(samples)
+}
+
+/// Whether a unit may read columns that the schema is still to bring: those that it, or one that it depends on, fills. The
+/// server would log an error with the whole query.
+fn reads_what_is_to_come(plan: &Plan, unit: &dyn Unit) -> bool {
+    let definition = unit.definition();
+    let is_before =
+        |other: &&Box<dyn Unit>| definition.depends_on.contains(&other.definition().name);
+    let updates =
+        |unit: &dyn Unit| matches!(unit.definition().destination.write, Write::Update { .. });
+    updates(unit)
+        || plan
+            .iter()
+            .filter(is_before)
+            .any(|other| updates(other.as_ref()))
 }
 
 async fn unit_sample(source: &Source, unit: &dyn Unit) -> Result<Sample> {

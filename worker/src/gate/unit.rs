@@ -1,13 +1,9 @@
 //! Whether a unit of the newest run that stands is complete, so that what depends on it may go on.
 
-use sea_orm::ConnectionTrait;
-
 use crate::backend::Database;
-use crate::core::event::Event;
-use crate::core::replay::RUN_STREAM;
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::Result;
-use crate::journal::Filter;
+use crate::runbook::checklist;
 use crate::{journal, runbook, runs, schema};
 
 /// What stands of some units.
@@ -34,19 +30,28 @@ pub async fn look(database: &Database, units: &[String], validated: bool) -> Res
         return Ok(closed(None, "no run stands in this database".into()));
     };
     let mut reasons = Vec::new();
+    if let Some((other, unfinished)) = runs::unfinished(database.connection()).await?
+        && unfinished.started.repairs.is_some()
+    {
+        reasons.push(format!("a repair is under way: run {other}"));
+    }
     if state.status == RunStatus::Undoing {
         reasons.push(format!("run {run} is being rolled back"));
     }
+    let completed = checklist::completed(database).await?;
     for unit in units {
         let status = state.units.get(unit).map(|unit| unit.status);
         match status {
-            Some(UnitStatus::Completed) => {}
+            Some(UnitStatus::Completed) if completed.contains_key(unit) => {}
+            Some(UnitStatus::Completed) => reasons.push(format!(
+                "unit {unit} of run {run} found nothing to write, and what an earlier run had written was taken back"
+            )),
             Some(status) => reasons.push(format!("unit {unit} of run {run} is {}", status.word())),
             None => reasons.push(format!("unit {unit} is not part of run {run}")),
         }
     }
     if reasons.is_empty() && validated {
-        reasons.extend(unvalidated(database, &run, units).await?);
+        reasons.extend(unvalidated(database).await?);
     }
     Ok(Standing {
         run: Some(run),
@@ -61,57 +66,24 @@ fn closed(run: Option<String>, why: String) -> Standing {
     }
 }
 
-/// The newest run of which something is left.
+/// The newest run of the plan's of which something is left.
 async fn standing(database: &Database) -> Result<Option<(String, RunState)>> {
     let connection = database.connection();
     for run in journal::runs(connection).await?.into_iter().rev() {
         let (state, _) = runs::load(connection, &run).await?;
-        if state.status != RunStatus::RolledBack {
+        if state.status != RunStatus::RolledBack && state.started.repairs.is_none() {
             return Ok(Some((run, state)));
         }
     }
     Ok(None)
 }
 
-/// Why a run's units are not validated: the newest validation since they were completed counts.
-async fn unvalidated(database: &Database, run: &str, units: &[String]) -> Result<Option<String>> {
-    let completed = completed(database.connection(), run, units).await?;
+/// Why what stands is not validated.
+async fn unvalidated(database: &Database) -> Result<Option<String>> {
+    let changed = checklist::last_change(database).await?;
     let runbook = runbook::load(database).await?;
-    let newest = runbook.newest(|event| match event {
-        Event::Validated(validated) if validated.run.as_deref() == Some(run) => Some(validated),
-        _ => None,
-    });
-    Ok(match newest {
-        Some((noted, validated)) if noted.entry.position > completed => match &validated.errors[..]
-        {
-            [] => None,
-            errors => Some(format!(
-                "the newest validation of run {run} found: {}",
-                errors.join("; ")
-            )),
-        },
-        Some(_) => Some(format!(
-            "run {run} was validated before its units were complete: validate it again, and have it recorded"
-        )),
-        None => Some(format!(
-            "no validation of run {run} is on record: `cli validate --record`"
-        )),
-    })
-}
-
-/// Where the last of the units' completions stands among all events.
-async fn completed(connection: &impl ConnectionTrait, run: &str, units: &[String]) -> Result<i64> {
-    let mut last = 0;
-    for unit in units {
-        let filter = Filter {
-            run: Some(run.to_owned()),
-            unit: Some(unit.clone()),
-            kind: Some("UnitCompleted".into()),
-            ..Filter::default()
-        };
-        let newest = journal::select(connection, &filter, 1, true).await?;
-        let in_run = newest.iter().filter(|entry| entry.stream == RUN_STREAM);
-        last = in_run.map(|entry| entry.position).fold(last, i64::max);
-    }
-    Ok(last)
+    let sound = checklist::sound_validation(&runbook, changed);
+    Ok(sound
+        .err()
+        .map(|why| format!("{why}: `cli validate --deep`")))
 }

@@ -134,12 +134,22 @@ pub struct Look {
 /// warning.
 pub async fn check(database: &Database, plan: &Plan, look: &Look) -> Result<Report> {
     let mut findings = Vec::new();
-    let mut add = |id, looked: Result<Vec<Finding>>| match looked {
+    let mut add = |id: &'static str, looked: Result<Vec<Finding>>| match looked {
         Ok(more) => {
             findings.extend(more);
             Ok(())
         }
         Err(error) if error.is_transient() => Err(error),
+        // Whoever may not even see these may do nothing of what a run does.
+        Err(error) if ["rights", "source"].contains(&id) => {
+            let advice = "grant the role what `cli schema roles --print` prints, or look as the role that will run";
+            findings.push(Finding::stop(
+                id,
+                format!("it cannot be seen: {error}"),
+                advice,
+            ));
+            Ok(())
+        }
         Err(error) => {
             let advice = "look at it by hand, or ask as a role that may see it";
             findings.push(Finding::warning(
@@ -192,7 +202,7 @@ fn estimate(samples: &[Sample]) -> Finding {
     let roughly = match unseen.as_slice() {
         [] => String::new(),
         units => format!(
-            "; at most, as {} can be looked at once the schema is applied",
+            ", and what {} write, which can be looked at once the schema is applied",
             units.join(", ")
         ),
     };

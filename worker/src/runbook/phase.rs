@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Noted;
-use super::checklist::{self, Checklist, Paper, Standing};
+use super::checklist::{self, Checklist, Paper, Proof, Standing};
 use crate::backend::Database;
 use crate::core::event::Event;
 use crate::core::state::{RunStatus, UnitStatus};
@@ -60,7 +60,16 @@ pub async fn load(database: &Database, paper: &Paper) -> Result<Phase> {
     if pending.iter().all(|change| change.is_applied) {
         run = standing(database, &mut blocked_by).await?;
     }
-    blocked_by.extend(evidence_against(&book.events));
+    let changed = match run {
+        Some(_) => checklist::last_change(database).await?,
+        None => None,
+    };
+    blocked_by.extend(evidence_against(&book.events, paper));
+    if let Err(why) = checklist::sound_validation(&book, changed)
+        && why.contains("found")
+    {
+        blocked_by.push(why);
+    }
     let certified = book.newest(|event| match event {
         Event::CertificateIssued { .. } => Some(()),
         _ => None,
@@ -165,7 +174,15 @@ async fn standing(
 }
 
 /// What the newest evidence of each kind says against going on.
-fn evidence_against(events: &[Noted]) -> Vec<String> {
+fn evidence_against(events: &[Noted], paper: &Paper) -> Vec<String> {
+    // What was tested somewhere that no item asks for stands in nobody's way.
+    let asks = |wanted: &str| {
+        let mut items = paper.items.iter();
+        items.any(|item| matches!(item.proof, Proof::Smoke(name) if name == wanted))
+    };
+    let is_backed_up = events
+        .iter()
+        .any(|noted| matches!(noted.event, Event::BackupTaken(_)));
     let mut against = Vec::new();
     let mut is_seen = std::collections::BTreeSet::new();
     for noted in events.iter().rev() {
@@ -178,6 +195,7 @@ fn evidence_against(events: &[Noted]) -> Vec<String> {
                 ("preflight", Some(what))
             }
             Event::BackupTaken(_) => ("backup", None),
+            Event::BackupFailed { .. } if is_backed_up => continue,
             Event::BackupFailed { why, .. } => {
                 ("backup", Some(format!("the newest backup failed: {why}")))
             }
@@ -206,14 +224,6 @@ fn evidence_against(events: &[Noted]) -> Vec<String> {
                 )),
             ),
             Event::CompatChecked { .. } => ("compat", None),
-            Event::Validated(validated) if !validated.errors.is_empty() => (
-                "validation",
-                Some(format!(
-                    "validation failed: {}",
-                    validated.errors.join("; ")
-                )),
-            ),
-            Event::Validated(_) => ("validation", None),
             Event::GateJudged(judged) if !judged.open => (
                 judged.environment.as_str(),
                 Some(format!(
@@ -223,6 +233,7 @@ fn evidence_against(events: &[Noted]) -> Vec<String> {
                 )),
             ),
             Event::GateJudged(judged) => (judged.environment.as_str(), None),
+            Event::SmokeTested(tested) if !asks(&tested.environment) => continue,
             Event::SmokeTested(tested) if tested.exit != Some(0) => (
                 "smoke",
                 Some(format!("the smoke test of {} failed", tested.environment)),

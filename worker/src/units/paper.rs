@@ -57,7 +57,7 @@ const ITEMS: [Item; 25] = [
         "review-sql",
         "Review migration SQL",
         Proof::SqlReviewed,
-        "cli schema sql --reviewed-by NAME",
+        "cli schema sql > review.sql; cli schema sql --reviewed-by NAME --digest DIGEST",
     ),
     person(DAY_0, "staging", "Test migration on staging"),
     person(DAY_0, "notify", "Notify team of maintenance window"),

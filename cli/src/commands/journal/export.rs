@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 /// Exports the journal.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journal().await?;
+    let database = global.journal_alone().await?;
     let run = select::named_run(&database, args.run.named()).await?;
     let Some(path) = args.output.filter(|path| path != Path::new("-")) else {
         export(&database, run.as_deref(), output::result).await?;

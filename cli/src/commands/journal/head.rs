@@ -22,7 +22,7 @@ pub(crate) struct Args {}
 
 /// Prints the head.
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result {
-    let database = global.journal().await?;
+    let database = global.journal_alone().await?;
     let heads = Heads::load(database.connection()).await?;
     if !global.json {
         return output::result(&heads.to_string());

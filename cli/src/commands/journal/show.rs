@@ -58,7 +58,7 @@ pub(crate) struct Args {
 
 /// Shows what happened.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journal().await?;
+    let database = global.journal_alone().await?;
     select::check_unit(&database, args.unit.as_deref()).await?;
     let mut filter = Filter {
         run: select::named_run(&database, args.run.named()).await?,

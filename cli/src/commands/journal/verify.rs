@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Verifies the journal.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
     let kept = args.head.as_deref().map(kept).transpose()?;
-    let database = global.journal().await?;
+    let database = global.journal_alone().await?;
     let report = audit::audit(&database, kept.as_ref()).await?;
     if global.json {
         output::json(&report)?;

@@ -32,10 +32,10 @@ pub(crate) struct Args {
     dialect: Option<Kind>,
 
     /// Note in the journal that this person has read the SQL, instead of printing it.
-    #[arg(long, value_name = "NAME", conflicts_with = "pending", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", conflicts_with = "pending", requires = "digest", value_parser = NonEmptyStringValueParser::new())]
     reviewed_by: Option<String>,
 
-    /// The digest at the end of what was read: refuse where the SQL is another by now.
+    /// The digest at the end of what was read: it says what was read, and is refused where the SQL is another by now.
     #[arg(long, requires = "reviewed_by")]
     digest: Option<String>,
 

@@ -11,7 +11,7 @@ use crate::core::event::Event;
 use crate::error::{Error, Result};
 use crate::journal::Entry;
 
-pub use self::proof::completed;
+pub use self::proof::{Sound, completed, last_change, sound_validation};
 
 /// What a migration's plan on paper asks for, beside the plan's units.
 #[derive(Clone, Copy, Debug)]
@@ -182,18 +182,6 @@ impl Checklist {
         self.items.iter().filter(|item| item.done.is_some()).count()
     }
 
-    /// What ticks the item that asks for a validation; none where that is open, or nothing asks for one.
-    #[must_use]
-    pub fn validated(&self, paper: &Paper) -> Option<&Done> {
-        let mut items = paper.items.iter();
-        let item = items.find(|item| item.proof == Proof::Validated)?;
-        let mut standing = self.items.iter();
-        standing
-            .find(|standing| standing.id == item.id)?
-            .done
-            .as_ref()
-    }
-
     /// Whether every item is done and every role has signed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -230,7 +218,7 @@ pub async fn load(database: &Database, paper: &Paper) -> Result<Checklist> {
     });
     Ok(Checklist {
         items: items.collect(),
-        signatures: signatures(&book, paper),
+        signatures: signatures(&book, paper, facts.undone),
     })
 }
 
@@ -250,8 +238,8 @@ fn vouched(book: &Runbook, id: &str) -> Option<Done> {
     })
 }
 
-/// The newest signature of each role.
-fn signatures(book: &Runbook, paper: &Paper) -> Vec<Signature> {
+/// The newest signature of each role; one is worth nothing any more once rows were taken back after it.
+fn signatures(book: &Runbook, paper: &Paper, undone: Option<i64>) -> Vec<Signature> {
     let signed = |wanted: &str| {
         let newest = book.newest(|event| match event {
             Event::SignedOff {
@@ -262,6 +250,7 @@ fn signatures(book: &Runbook, paper: &Paper) -> Vec<Signature> {
             } if role == wanted => Some((by, note, head)),
             _ => None,
         });
+        let newest = newest.filter(|(noted, _)| Some(noted.entry.position) > undone);
         newest.map(|(noted, (by, note, head))| Signed {
             by: by.clone(),
             note: note.clone(),

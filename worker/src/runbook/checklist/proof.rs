@@ -1,6 +1,6 @@
 //! Which event proves an item: the rules, over the runbook and over where the plan's units were completed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Done, Proof};
 use crate::backend::{Database, Dialect};
@@ -10,7 +10,7 @@ use crate::core::state::UnitStatus;
 use crate::error::Result;
 use crate::journal::{self, Entry, Filter};
 use crate::runbook::{Noted, Runbook};
-use crate::{runs, schema};
+use crate::{projection, runs, schema};
 
 /// Units' completions that are looked at for the last one that wrote; a run has a few.
 const COMPLETED: u64 = 1_000;
@@ -23,6 +23,8 @@ pub(super) struct Facts<'a> {
     units: BTreeMap<String, Entry>,
     /// Where rows were written or taken back last.
     changed: Option<i64>,
+    /// Where rows were taken back last.
+    pub(super) undone: Option<i64>,
     is_applied: bool,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Facts<'a> {
             dialect: database.dialect(),
             units: BTreeMap::new(),
             changed: None,
+            undone: None,
             is_applied: schema::status(database)
                 .await?
                 .iter()
@@ -41,6 +44,7 @@ impl<'a> Facts<'a> {
         if facts.is_applied {
             facts.units = completed(database).await?;
             facts.changed = last_change(database).await?;
+            facts.undone = last_undo(database).await?;
         }
         Ok(facts)
     }
@@ -104,20 +108,59 @@ impl<'a> Facts<'a> {
         speaks_for_it.then(|| Done::proven(&noted.entry))
     }
 
-    /// The newest validation, where it has no errors and no row was written or taken back after it.
     fn validated(&self, deeply: bool) -> Option<Done> {
-        let of = |event: &'a Event| match event {
-            Event::Validated(validated) => {
-                let counts = !deeply || validated.deep.is_some() || !validated.errors.is_empty();
-                counts.then_some(validated)
-            }
-            _ => None,
+        let sound = sound_validation(self.book, self.changed).ok()?;
+        let noted = match deeply {
+            true => sound.deep?,
+            false => sound.newest,
         };
-        let (Noted { entry, .. }, validated) = self.book.newest(of)?;
-        let is_sound = validated.errors.is_empty() && validated.run.is_some();
-        let is_current = self.changed.is_none_or(|changed| changed < entry.position);
-        (is_sound && is_current).then(|| Done::proven(entry))
+        Some(Done::proven(&noted.entry))
     }
+}
+
+/// The newest validations, where they are sound.
+#[derive(Clone, Copy, Debug)]
+pub struct Sound<'a> {
+    /// The newest one.
+    pub newest: &'a Noted,
+    /// The newest that computed rows from their sources again, where there is one since rows changed last.
+    pub deep: Option<&'a Noted>,
+}
+
+/// The newest validation, and the newest deep one, since rows were written or taken back last (`changed`). A shallow one
+/// cannot see what a deep one has found, so it does not take its place.
+///
+/// # Errors
+/// Why they prove nothing, in words.
+pub fn sound_validation(
+    book: &Runbook,
+    changed: Option<i64>,
+) -> std::result::Result<Sound<'_>, String> {
+    let is_current = |noted: &&Noted| Some(noted.entry.position) > changed;
+    let current = book.events.iter().rev().filter(is_current);
+    let validated = current.filter_map(|noted| match &noted.event {
+        Event::Validated(validated) if validated.run.is_some() => Some((noted, validated)),
+        _ => None,
+    });
+    let mut deep = validated
+        .clone()
+        .filter(|(_, validated)| validated.deep.is_some());
+    let (newest, deep) = (validated.clone().next(), deep.next());
+    let Some((noted, _)) = newest else {
+        return Err("no validation is on record since rows were written or taken back last".into());
+    };
+    for (_, validated) in newest.iter().chain(&deep) {
+        if !validated.errors.is_empty() {
+            return Err(format!(
+                "the newest validation found: {}",
+                validated.errors.join("; ")
+            ));
+        }
+    }
+    Ok(Sound {
+        newest: noted,
+        deep: deep.map(|(noted, _)| noted),
+    })
 }
 
 /// The backup that an event speaks of: one that was taken, or one that the database was put back from, whose journal was
@@ -130,18 +173,32 @@ fn backup(event: &Event) -> Option<&Backup> {
     }
 }
 
-/// Where each unit was completed, for those whose rows stand.
+/// Where each unit was completed, for those whose rows stand. A run that found nothing to write proves nothing of a unit
+/// whose rows of another run were taken back: it found them there, or looked as of another instant.
 ///
 /// # Errors
 /// The database's; a journal that does not fold.
 pub async fn completed(database: &Database) -> Result<BTreeMap<String, Entry>> {
     let connection = database.connection();
     let mut completed = BTreeMap::new();
+    let mut taken_back = BTreeSet::new();
     for run in journal::runs(connection).await? {
         let (state, _) = runs::load(connection, &run).await?;
+        let partitions = projection::load(connection, &run).await?;
         for (unit, state) in &state.units {
-            if state.status != UnitStatus::Completed {
-                continue;
+            let mut of_unit = partitions.iter().filter(|row| row.unit == *unit);
+            let has_written = of_unit.any(|row| row.written > 0);
+            match state.status {
+                UnitStatus::Undone if has_written => {
+                    completed.remove(unit);
+                    taken_back.insert(unit.clone());
+                    continue;
+                }
+                UnitStatus::Completed if has_written || !taken_back.contains(unit) => {}
+                _ => continue,
+            }
+            if has_written {
+                taken_back.remove(unit);
             }
             let filter = Filter {
                 run: Some(run.clone()),
@@ -159,15 +216,13 @@ pub async fn completed(database: &Database) -> Result<BTreeMap<String, Entry>> {
 
 /// Where rows were written or taken back last, as far as validations go; none where they never were. A run that is not
 /// finished may write at any moment; one that found nothing to write changed nothing.
-async fn last_change(database: &Database) -> Result<Option<i64>> {
+pub async fn last_change(database: &Database) -> Result<Option<i64>> {
     let connection = database.connection();
-    let mut filter = Filter {
-        kind: Some("BatchUndone".into()),
+    let mut last = last_undo(database).await?;
+    let filter = Filter {
+        kind: Some("UnitCompleted".into()),
         ..Filter::default()
     };
-    let undone = journal::select(connection, &filter, 1, true).await?;
-    let mut last = undone.last().map(|entry| entry.position);
-    filter.kind = Some("UnitCompleted".into());
     for entry in journal::select(connection, &filter, COMPLETED, true).await? {
         if let Event::UnitCompleted(completed) = journal::event(&entry)?
             && completed.written > 0
@@ -180,4 +235,14 @@ async fn last_change(database: &Database) -> Result<Option<i64>> {
         last = last.max(started.map(|entry| entry.position));
     }
     Ok(last)
+}
+
+/// Where rows were taken back last; none where they never were.
+async fn last_undo(database: &Database) -> Result<Option<i64>> {
+    let filter = Filter {
+        kind: Some("BatchUndone".into()),
+        ..Filter::default()
+    };
+    let undone = journal::select(database.connection(), &filter, 1, true).await?;
+    Ok(undone.last().map(|entry| entry.position))
 }

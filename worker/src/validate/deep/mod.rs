@@ -120,6 +120,13 @@ pub async fn validate(
         if !walk.go_on(&proving, &units, shutdown, reached).await? {
             return Ok(Ending::Interrupted);
         }
+        if let Some(first) = journal::at(database.connection(), RUNBOOK, &stream, 1).await?
+            && let Some(why) = outdated(database, run, &first).await?
+        {
+            return Err(Error::Transient(format!(
+                "{why}, so that what was looked at may stand no more, and nothing is noted: validate again"
+            )));
+        }
         // What the application did since is told apart from what we did, so it is no error.
         for check in &mut report.checks {
             check.is_error &= !journaled::SINCE.contains(&check.what.as_str());
