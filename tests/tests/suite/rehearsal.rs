@@ -55,6 +55,7 @@ name = "database-hits"
 source = "database"
 statistic = "hit-ratio"
 above = "1 %"
+allow_gaps = 3
 "#;
 
 /// The share of errors, as Prometheus sees it.
@@ -258,7 +259,6 @@ impl Walk {
             arguments.extend(["--unit", unit]);
         }
         self.worker(0, &arguments).await?;
-        self.cli(0, &["status"]).await?;
         self.tick(&["database-watched"]).await?;
         self.expect_done(&[
             "schema",
@@ -391,11 +391,6 @@ impl Walk {
         checklist.expect_named(&["complete: 25 items done, every role has signed"])?;
         let phase = self.cli(0, &["phase"]).await?;
         phase.expect_named(&["everything is done, signed and certified"])?;
-        let items = items(&self.scenario).await?;
-        ensure!(
-            items.len() == 25 && items.values().all(|done| *done),
-            "{items:?}"
-        );
         let expected = self.scenario.expected().await?;
         expected.check_rows(&self.scenario.database).await?;
         self.scenario.verify_journal().await

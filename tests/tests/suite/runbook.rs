@@ -10,7 +10,7 @@ use tests::json::Json;
 use tests::scenario::Scenario;
 use tests::scratch;
 
-on_both!(a_checklist, a_certificate);
+on_both!(a_checklist, a_certificate, what_proves_nothing);
 
 /// Each item of the checklist, and whether it is done.
 pub(crate) async fn items(scenario: &Scenario) -> Result<BTreeMap<String, bool>> {
@@ -158,6 +158,7 @@ pub(crate) async fn a_certificate(backend: Backend) -> Result<()> {
     refused.expect_named(&["cli validate --deep"])?;
     ensure!(!fs::exists(&file)?, "a refusal left a file");
     scenario.cli(&["validate", "--record"])?.expect(0).await?;
+    let before = scenario.database.copy().await?;
     let issued = scenario.cli(&issue)?.expect(0).await?;
     issued.expect_named(&["intelligence_event", "checklist", "digest"])?;
     let original = fs::read_to_string(&file)?;
@@ -172,6 +173,9 @@ pub(crate) async fn a_certificate(backend: Backend) -> Result<()> {
     let verify = ["certificate", "verify", &file];
     let exact = ["certificate", "verify", &file, "--exact"];
     scenario.cli(&exact)?.expect(0).await?;
+    // All is in this copy but the word that a certificate was issued: a file whose digest fits is not enough.
+    let unknown = tests::process::cli(&before)?.args(verify).expect(3).await?;
+    unknown.expect_named(&["knows of no such certificate"])?;
 
     // What it says cannot be changed, nor is anything else a certificate.
     let forged = path("forged.json");
@@ -264,4 +268,75 @@ pub(crate) async fn a_certificate(backend: Backend) -> Result<()> {
     let since = scenario.cli(&verify)?.expect(3).await?;
     since.expect_named(&["rolled back"])?;
     scenario.verify_journal().await
+}
+
+async fn what_proves_nothing(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load(&Profile::small(backend, 403)).await?;
+    scenario.run()?.expect(0).await?;
+    let first: String = scenario
+        .database
+        .value("SELECT run FROM backstitch_journal WHERE kind = 'RunStarted'")
+        .await?;
+    scenario.run()?.expect(0).await?;
+    scenario.cli(&["validate", "--deep"])?.expect(0).await?;
+    for role in ["devops-lead", "qa-lead"] {
+        scenario
+            .cli(&["signoff", "--role", role, "--by", "Ada"])?
+            .expect(0)
+            .await?;
+    }
+    let gate = ["gate", "--unit", "kpi_history", "--validated"];
+    scenario.cli(&gate)?.expect(0).await?;
+
+    // What a shallow validation cannot see is no less wrong.
+    let source =
+        "UPDATE \"UserFeedback\" SET \"comment\" = 'another' WHERE \"rating\" BETWEEN 1 AND 5";
+    scenario.database.execute(source).await?;
+    scenario.cli(&["validate", "--deep"])?.expect(3).await?;
+    scenario.cli(&["validate", "--record"])?.expect(0).await?;
+    ensure!(
+        !items(&scenario).await?["validation"],
+        "a shallow validation hides a deep one"
+    );
+    scenario.cli(&gate)?.expect(3).await?.expect_clear_error()?;
+    let folder = scratch::folder("nothing")?.join("c.json");
+    let certificate = ["certificate", "-o", folder.to_str().context("a path")?];
+    scenario
+        .cli(&certificate)?
+        .expect(4)
+        .await?
+        .expect_clear_error()?;
+    scenario
+        .cli(&["phase"])?
+        .expect(0)
+        .await?
+        .expect_named(&["validation found"])?;
+
+    // A repair is no run of the plan; what it mends is validated anew, and taking it back opens the items again.
+    scenario
+        .cli(&["repair", "--reason", "why", "--yes"])?
+        .expect(0)
+        .await?;
+    scenario.cli(&gate)?.expect(3).await?;
+    scenario.cli(&["validate", "--deep"])?.expect(0).await?;
+    scenario.cli(&gate)?.expect(0).await?;
+    let undo = ["rollback", "--reason", "why", "--yes"];
+    scenario.cli(&undo)?.expect(0).await?;
+    scenario.cli(&gate)?.expect(3).await?;
+    let signed = scenario.cli(&["checklist"])?.expect(0).await?;
+    signed.expect_named(&["[ ] QA Lead: pending"])?;
+
+    // The second run found everything there: taken back below it, nothing is.
+    let rollback = ["rollback", "--run", &first, "--reason", "why", "--yes"];
+    let told = scenario.cli(&rollback)?.expect(0).await?;
+    told.expect_named(&["worker run --as-of"])?;
+    let items = items(&scenario).await?;
+    for item in ["intelligence-event", "prompt-performance", "kpi-history"] {
+        ensure!(!items[item], "{item} is done, and no row of it stands");
+    }
+    let closed = scenario
+        .cli(&["gate", "--unit", "kpi_history"])?
+        .expect(3)
+        .await?;
+    closed.expect_clear_error()
 }

@@ -48,15 +48,15 @@ pub async fn sample(source: &Source, plan: &Plan, has_schema: bool) -> Result<Ve
 /// server would log an error with the whole query.
 fn reads_what_is_to_come(plan: &Plan, unit: &dyn Unit) -> bool {
     let definition = unit.definition();
-    let is_before =
-        |other: &&Box<dyn Unit>| definition.depends_on.contains(&other.definition().name);
-    let updates =
-        |unit: &dyn Unit| matches!(unit.definition().destination.write, Write::Update { .. });
-    updates(unit)
-        || plan
-            .iter()
-            .filter(is_before)
-            .any(|other| updates(other.as_ref()))
+    let updates = |unit: &dyn Unit| {
+        let write = &unit.definition().destination.write;
+        matches!(write, Write::Update { .. })
+    };
+    let mut others = plan.iter();
+    let follows_one = others.any(|other| {
+        definition.depends_on.contains(&other.definition().name) && updates(other.as_ref())
+    });
+    updates(unit) || follows_one
 }
 
 async fn unit_sample(source: &Source, unit: &dyn Unit) -> Result<Sample> {
