@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Noted;
-use super::checklist::{self, Checklist, Paper, Proof, Standing};
+use super::checklist::{self, Checklist, Paper, Proof, Standing, Unsound};
 use crate::backend::Database;
 use crate::core::event::Event;
 use crate::core::state::{RunStatus, UnitStatus};
@@ -65,10 +65,8 @@ pub async fn load(database: &Database, paper: &Paper) -> Result<Phase> {
         None => None,
     };
     blocked_by.extend(evidence_against(&book.events, paper));
-    if let Err(why) = checklist::sound_validation(&book, changed)
-        && why.contains("found")
-    {
-        blocked_by.push(why);
+    if let Err(why @ Unsound::Errors(_)) = checklist::sound_validation(&book, changed) {
+        blocked_by.push(why.to_string());
     }
     let certified = book.newest(|event| match event {
         Event::CertificateIssued { .. } => Some(()),

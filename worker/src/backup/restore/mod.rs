@@ -171,6 +171,17 @@ async fn note(database: &Database, worker: &str, restored: &BackupRestored) -> R
     runbook::note(database, worker, &[event]).await
 }
 
+/// The run that was under way when the backup was taken; none where none was, or the schema was still to come.
+async fn open_run(database: &Database) -> Result<Option<String>> {
+    match schema::check_applied(database).await {
+        Ok(()) => {
+            let unfinished = runs::unfinished(database.connection()).await?;
+            Ok(unfinished.map(|(run, _)| run))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// Looks at what stands now: it is the one that was restored, and says so.
 async fn confirmed(
     database: &Database,
@@ -190,12 +201,7 @@ async fn confirmed(
             noted.to
         )));
     }
-    let open_run = match schema::check_applied(database).await {
-        Ok(()) => runs::unfinished(database.connection())
-            .await?
-            .map(|(run, _)| run),
-        Err(_) => None,
-    };
+    let open_run = open_run(database).await?;
     Ok(Restored {
         noted,
         open_run,

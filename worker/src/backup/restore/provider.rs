@@ -1,13 +1,12 @@
 //! A provider's snapshot: the operator's command puts it back, and what it has changed is looked at afterwards.
 
-use super::{NOTHING, Restore, Restored, event, head_if_readable, note};
+use super::{NOTHING, Restore, Restored, event, head_if_readable, note, open_run};
 use crate::backend::{Access, Database};
 use crate::backup::command;
 use crate::core::event::BackupMethod;
 use crate::error::{Error, Result};
 use crate::retry::Retry;
 use crate::shutdown::Shutdown;
-use crate::{runs, schema};
 
 pub(super) async fn restore(order: &Restore<'_>, shutdown: &Shutdown) -> Result<Option<Restored>> {
     let backup = &order.listed.backup;
@@ -73,12 +72,7 @@ async fn look(
         );
     }
     note(database, order.reading.worker, &noted).await?;
-    let open_run = match schema::check_applied(database).await {
-        Ok(()) => runs::unfinished(database.connection())
-            .await?
-            .map(|(run, _)| run),
-        Err(_) => None,
-    };
+    let open_run = open_run(database).await?;
     Ok(Restored {
         noted,
         open_run,

@@ -11,7 +11,7 @@ use crate::core::event::Event;
 use crate::error::{Error, Result};
 use crate::journal::Entry;
 
-pub use self::proof::{Sound, completed, last_change, sound_validation};
+pub use self::proof::{Sound, Unsound, completed, last_change, sound_validation};
 
 /// What a migration's plan on paper asks for, beside the plan's units.
 #[derive(Clone, Copy, Debug)]

@@ -127,15 +127,26 @@ pub struct Sound<'a> {
     pub deep: Option<&'a Noted>,
 }
 
+/// Why validations prove nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    /// None was noted since rows were written or taken back last.
+    #[error("no validation is on record since rows were written or taken back last")]
+    Missing,
+    /// The newest one, or the newest deep one, found errors: these.
+    #[error("the newest validation found: {}", .0.join("; "))]
+    Errors(Vec<String>),
+}
+
 /// The newest validation, and the newest deep one, since rows were written or taken back last (`changed`). A shallow one
 /// cannot see what a deep one has found, so it does not take its place.
 ///
 /// # Errors
-/// Why they prove nothing, in words.
+/// Why they prove nothing.
 pub fn sound_validation(
     book: &Runbook,
     changed: Option<i64>,
-) -> std::result::Result<Sound<'_>, String> {
+) -> std::result::Result<Sound<'_>, Unsound> {
     let is_current = |noted: &&Noted| Some(noted.entry.position) > changed;
     let current = book.events.iter().rev().filter(is_current);
     let validated = current.filter_map(|noted| match &noted.event {
@@ -147,14 +158,11 @@ pub fn sound_validation(
         .filter(|(_, validated)| validated.deep.is_some());
     let (newest, deep) = (validated.clone().next(), deep.next());
     let Some((noted, _)) = newest else {
-        return Err("no validation is on record since rows were written or taken back last".into());
+        return Err(Unsound::Missing);
     };
     for (_, validated) in newest.iter().chain(&deep) {
         if !validated.errors.is_empty() {
-            return Err(format!(
-                "the newest validation found: {}",
-                validated.errors.join("; ")
-            ));
+            return Err(Unsound::Errors(validated.errors.clone()));
         }
     }
     Ok(Sound {
