@@ -26,5 +26,9 @@ pub(crate) fn id(unit: &str, lead: &str, parts: &[Option<&str>]) -> String {
     while !lead.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}_{}", &lead[..end], &hash[..20])
+    let mut id = String::with_capacity(end + 21);
+    id.push_str(&lead[..end]);
+    id.push('_');
+    id.push_str(&hash[..20]);
+    id
 }

@@ -21,6 +21,10 @@ fn words(event: &Event) -> String {
     match event {
         Event::RunStarted(started) => run_started(started),
         Event::DatabaseAdopted { from, to } => format!("goes on in {to}, began in {from}"),
+        Event::SourceMarked { unit, pass, mark } => format!(
+            "{unit}: pass {pass} reads what was there at transaction {}",
+            mark.oldest
+        ),
         Event::PartitionPlanned(planned) => planned_words(planned),
         Event::UnitStopped {
             unit,
@@ -44,9 +48,12 @@ fn words(event: &Event) -> String {
             completed.unit,
             number(completed.written),
             number(completed.quarantined),
-            match completed.passes {
-                1 => "1 pass".to_owned(),
-                passes => format!("{passes} passes"),
+            match (completed.passes, completed.unchanged) {
+                (1, false) => "1 pass".to_owned(),
+                (1, true) => "1 pass, and nothing has changed since it began".to_owned(),
+                (passes, false) => format!("{passes} passes"),
+                (passes, true) =>
+                    format!("{passes} passes, and nothing has changed since the last began"),
             }
         ),
         Event::RunCompleted {

@@ -173,6 +173,19 @@ impl Database {
         Ok(found.is_some())
     }
 
+    /// Whether a table is an ordinary one: no view, no foreign table, no partitioned one, and none that others inherit from.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_plain(&self, table: &str) -> Result<bool> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(false);
+        }
+        let found = self.one(postgres::PLAIN, [table.into()]).await;
+        let found = found.doing(format!("looking at what kind of table {table} is"))?;
+        Ok(found.is_some())
+    }
+
     /// Whether a table has triggers or rules that may make another row of what is written to it.
     ///
     /// # Errors

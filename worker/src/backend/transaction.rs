@@ -60,7 +60,7 @@ impl Transaction {
         match &self.0 {
             Inner::Postgres(begun) => {
                 let mut begun = begun.lock().await;
-                let mut rows = unnamed(statement).fetch(&mut **begun);
+                let mut rows = unnamed(statement.clone()).fetch(&mut **begun);
                 while let Some(found) = rows.try_next().await.map_err(not_queried)? {
                     row(&found.into())?;
                 }
@@ -86,7 +86,7 @@ impl ConnectionTrait for Transaction {
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match &self.0 {
             Inner::Postgres(begun) => {
-                let done = unnamed(&statement).execute(&mut **begun.lock().await).await;
+                let done = unnamed(statement).execute(&mut **begun.lock().await).await;
                 done.map(Into::into).map_err(not_executed)
             }
             Inner::Sqlite(begun) => begun.execute_raw(statement).await,
@@ -108,7 +108,7 @@ impl ConnectionTrait for Transaction {
         match &self.0 {
             Inner::Postgres(begun) => {
                 let mut begun = begun.lock().await;
-                let found = unnamed(&statement).fetch_optional(&mut **begun).await;
+                let found = unnamed(statement).fetch_optional(&mut **begun).await;
                 let found = found.map_err(not_queried)?;
                 Ok(found.map(Into::into))
             }
@@ -120,7 +120,7 @@ impl ConnectionTrait for Transaction {
         match &self.0 {
             Inner::Postgres(begun) => {
                 let mut begun = begun.lock().await;
-                let found = unnamed(&statement).fetch_all(&mut **begun).await;
+                let found = unnamed(statement).fetch_all(&mut **begun).await;
                 let found = found.map_err(not_queried)?;
                 Ok(found.into_iter().map(Into::into).collect())
             }
@@ -130,9 +130,9 @@ impl ConnectionTrait for Transaction {
 }
 
 /// A statement that is parsed anew each time. The transaction keeps the session between its parsing and its execution.
-fn unnamed(statement: &Statement) -> sqlx::query::Query<'static, Postgres, SqlxValues> {
-    let values = statement.values.clone().unwrap_or(Values(Vec::new()));
-    sqlx::query_with(AssertSqlSafe(statement.sql.clone()), SqlxValues(values)).persistent(false)
+fn unnamed(statement: Statement) -> sqlx::query::Query<'static, Postgres, SqlxValues> {
+    let values = statement.values.unwrap_or(Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values)).persistent(false)
 }
 
 fn not_executed(error: sqlx::Error) -> DbErr {

@@ -1,10 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
+use worker::engine::Rows;
 use worker::error::Error;
 use worker::pace::MaxLag;
 use worker::{credentials, time};
@@ -71,9 +73,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: Option<u16>,
 
-    /// Source rows a batch.
-    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
-    pub(crate) batch_rows: u32,
+    /// Source rows a batch: bounds within which it comes to --batch-target, or a number for as many each time.
+    #[arg(long, value_name = "MIN..MAX", default_value_t)]
+    pub(crate) batch_rows: Rows,
+
+    /// How long a batch should take, 10ms to 1s.
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = target)]
+    pub(crate) batch_target: Duration,
 
     /// Partitions that each unit's source is cut into at most; each holds at least a batch.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -117,6 +123,13 @@ impl RunArgs {
             self.database_url_file.as_deref(),
         )?;
         Ok(named.unwrap_or_else(|| DEFAULT_URL.to_owned()))
+    }
+}
+
+fn target(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(target) if (10..=1_000).contains(&target.as_millis()) => Ok(target),
+        _ => Err("it must be a duration from 10ms to 1s".into()),
     }
 }
 

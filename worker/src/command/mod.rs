@@ -16,7 +16,7 @@ use self::progress::Progress;
 use worker::backend::{Access, Database, Dialect};
 use worker::core::event::Input;
 use worker::demo::{self, DemoError};
-use worker::engine::{self, Ending, Opened, Options, Plan};
+use worker::engine::{self, Ending, Opened, Options, Plan, Sizing};
 use worker::error::{Error, exit};
 use worker::pace::Limits;
 use worker::retry::Retry;
@@ -137,7 +137,10 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
     Options {
         workers: usize::from(workers),
         partitions: args.partitions,
-        batch_rows: args.batch_rows,
+        sizing: Sizing {
+            rows: args.batch_rows,
+            target: args.batch_target,
+        },
         units: args.units.clone(),
         as_of: args.as_of.map(|as_of| as_of.timestamp_millis()),
         window_days: args.window_days,

@@ -6,11 +6,14 @@ mod open;
 mod partition;
 mod planning;
 mod schedule;
+mod size;
 mod store;
+mod unchanged;
 mod work;
 
 pub use self::open::{check_as_of, check_kind, check_units, open, open_repair};
 pub(crate) use self::partition::allowed;
+pub use self::size::{Rows, Sizing};
 pub(crate) use self::store::{PRESENT, Place, Refusals, Stored, store};
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
 use self::schedule::Schedule;
+use self::size::Sizes;
 
 use crate::backend::Database;
 use crate::core::event::{Event, Input, RunStarted};
@@ -43,8 +47,8 @@ pub struct Options {
     pub workers: usize,
     /// Partitions that a section is cut into at most.
     pub partitions: u32,
-    /// Source rows a batch.
-    pub batch_rows: u32,
+    /// How large batches are.
+    pub sizing: Sizing,
     /// The units to work on; empty: all.
     pub units: Vec<String>,
     /// The instant that the run stands for, milliseconds since 1970.
@@ -104,6 +108,7 @@ struct Context {
     /// Units after whose statements triggers of the destination fire.
     followed: HashSet<String>,
     decisions: Decisions,
+    sizes: Sizes,
     pace: Pace,
 }
 
@@ -182,6 +187,7 @@ pub async fn work(
         passes: Mutex::default(),
         followed: followed(database, &opened.state.started).await?,
         decisions: Decisions::new(database, &opened.run, worker),
+        sizes: Sizes::new(options.sizing),
         pace: Pace::new(options.limits.clone()),
     });
     let release = env!("CARGO_PKG_VERSION").to_owned();

@@ -1,12 +1,13 @@
 //! A partition, from its cursor to its end: the next page is read while the last is being written.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
 use super::Context;
 use super::batch::{self, Outcome};
+use super::size::{LONG, Resize};
 use super::store::{PRESENT, Refusals};
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
@@ -18,15 +19,8 @@ use crate::silence::answered;
 use crate::unit::{Item, Page, Range};
 use crate::{runs, write};
 
-/// How long a batch may take; it holds vacuum back for as long. The next is half as large, and grows again where it takes
-/// less than half of this.
-const LONG: Duration = Duration::from_secs(1);
-
 /// How many times as many rows a catch-up pass reads at a time.
 pub(super) const CATCH_UP_PAGES: u32 = 3;
-
-/// Why a batch is halved.
-const TIMEOUT: &str = "a statement ran into its timeout, or waited too long for a lock";
 
 /// Why a worker left a partition.
 pub(super) enum Left {
@@ -44,11 +38,13 @@ pub(super) enum Left {
 /// What retries did not mend.
 pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
-    let mut limit = context.options.batch_rows;
+    let mut limit = context.sizes.of(&row.unit);
     let mut retry = Retry::brief();
     let mut refusals = Refusals::Fail;
     let mut has_refused = false;
-    let mut took = Duration::ZERO;
+    // How many rows the batch in hand was to have, and how long it took where it had them.
+    let mut asked = limit;
+    let mut took = None;
     let mut ahead = read(context, row, cursor.clone(), limit);
     loop {
         let held = context
@@ -69,6 +65,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
         }
         let step = match joined(row, ahead).await {
             Ok(page) => {
+                asked = limit;
+                limit = context.sizes.of(&row.unit);
+                let is_full = !page.last && !page.is_heavy();
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
                 // In a task of its own, so that nothing ever drops it midway.
                 let to = page.to.clone();
@@ -81,7 +80,8 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 );
                 let began = Instant::now();
                 let outcome = joined(row, tokio::spawn(commit)).await;
-                took = began.elapsed();
+                let elapsed = began.elapsed();
+                took = (is_full || elapsed > LONG).then_some(elapsed);
                 (outcome, to, next)
             }
             Err(error) => (Err(error), None, None),
@@ -93,10 +93,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 has_refused = false;
                 cursor = to;
                 context.schedule.went_well(&row.stream);
-                if took > LONG && limit > 1 {
-                    limit = shrink(context, &row.unit, limit, "a batch took over a second").await;
-                } else if took < LONG / 2 && limit < context.options.batch_rows {
-                    limit = grow(context, &row.unit, limit).await;
+                if let Some(took) = took {
+                    let resize = context.sizes.took(&row.unit, asked, took, None);
+                    note(context, &row.unit, resize).await;
                 }
                 let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
                 match next {
@@ -122,8 +121,10 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 if let Some(next) = next {
                     finish(next).await;
                 }
-                if error.is_timeout() && limit > 1 {
-                    limit = shrink(context, &row.unit, limit, TIMEOUT).await;
+                if error.is_timeout() {
+                    let resize = context.sizes.timed_out(&row.unit, asked);
+                    note(context, &row.unit, resize).await;
+                    limit = context.sizes.of(&row.unit);
                 }
                 let is_refused = error.refuses_row().is_some() && refusals == Refusals::Fail;
                 // A row that the next read may mend (its parent was deleted since) is bad where it is refused again.
@@ -222,29 +223,20 @@ async fn joined<T>(row: &Row, task: JoinHandle<Result<T>>) -> Result<T> {
     })
 }
 
-/// Halves the batch.
-async fn shrink(context: &Context, unit: &str, from: u32, reason: &str) -> u32 {
-    resize(context, unit, (from, from / 2), reason).await
-}
-
-/// Doubles the batch after one that went well.
-async fn grow(context: &Context, unit: &str, from: u32) -> u32 {
-    let to = from.saturating_mul(2).min(context.options.batch_rows);
-    resize(context, unit, (from, to), "a smaller batch went well").await
-}
-
 /// Journals a resize. That it could not be journaled does not hold up the work.
-async fn resize(context: &Context, unit: &str, (from, to): (u32, u32), reason: &str) -> u32 {
+async fn note(context: &Context, unit: &str, resize: Option<Resize>) {
+    let Some(Resize { from, to, reason }) = resize else {
+        return;
+    };
     let resized = Event::BatchResized {
         unit: unit.to_owned(),
         from,
         to,
-        reason: reason.into(),
+        reason,
     };
     if let Err(error) = context.decisions.note(resized, &context.shutdown).await {
         tracing::warn!("a resize of the batch is not in the journal: {error}");
     }
-    to
 }
 
 /// Whether the unit has met too many bad rows; journals the stop where it has.

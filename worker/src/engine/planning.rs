@@ -6,9 +6,12 @@ use std::sync::PoisonError;
 
 use super::Context;
 use super::partition::CATCH_UP_PAGES;
+use super::store::SWALLOWED;
+use super::unchanged;
 use crate::core::event::{Event, PartitionPlanned, UnitCompleted};
-use crate::core::state::{RunState, RunStatus, UnitStatus};
+use crate::core::state::{RunState, RunStatus, UnitState, UnitStatus};
 use crate::error::{Error, Result};
+use crate::journal;
 use crate::projection::{self, Row};
 use crate::runs;
 use crate::unit::Parts;
@@ -52,7 +55,9 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
         let Some(section) = pass.iter().filter(is_open).map(|row| row.section).min() else {
             let found: i64 = pass.iter().map(|row| row.written + row.quarantined).sum();
             if unit_state.pass >= 2 && found == 0 {
-                complete_unit(context, name, &partitions).await?;
+                complete_unit(context, name, &partitions, false).await?;
+            } else if is_unchanged(context, name, unit_state, &pass).await? {
+                complete_unit(context, name, &partitions, true).await?;
             } else {
                 check_passes(context, name, unit_state.pass, found)?;
                 plan_pass(context, name, unit_state.pass + 1).await?;
@@ -79,6 +84,25 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
     Ok(Step::Finished)
 }
 
+/// Whether a pass that is over was the last because nothing has changed since it was planned: every row that it was to
+/// write stands.
+async fn is_unchanged(
+    context: &Context,
+    name: &str,
+    unit_state: &UnitState,
+    pass: &[&Row],
+) -> Result<bool> {
+    let Some(mark) = unit_state.marked() else {
+        return Ok(false);
+    };
+    let written = pass.iter().map(|row| row.written).sum();
+    if !unchanged::since(&context.database, context.unit(name)?, mark, written).await? {
+        return Ok(false);
+    }
+    let (run, connection) = (&context.run, context.database.connection());
+    Ok(!journal::has_skipped(connection, run, name, SWALLOWED).await?)
+}
+
 /// Refuses to catch up without end: something removes rows as they are written, or writes them with dates in the past.
 fn check_passes(context: &Context, name: &str, pass: i32, found: i64) -> Result<()> {
     let mut passes = context
@@ -99,17 +123,25 @@ fn check_passes(context: &Context, name: &str, pass: i32, found: i64) -> Result<
 /// Plans all partitions of a unit's next pass in one transaction; nothing where another worker did.
 async fn plan_pass(context: &Context, name: &str, pass: i32) -> Result<()> {
     let unit = context.unit(name)?;
+    let rows = context.options.sizing.rows.first();
     let (source, page) = if pass > 1 {
-        let page = context.options.batch_rows.saturating_mul(CATCH_UP_PAGES);
+        let page = rows.saturating_mul(CATCH_UP_PAGES);
         (context.source.catching_up(), page)
     } else {
-        (context.source.clone(), context.options.batch_rows)
+        (context.source.clone(), rows)
     };
     let parts = Parts {
         most: context.options.partitions,
         rows: page,
     };
-    let mut events = Vec::new();
+    // Before anything of the pass is read.
+    let mark = unchanged::mark(&context.database, unit).await?;
+    let marked = mark.map(|mark| Event::SourceMarked {
+        unit: name.to_owned(),
+        pass,
+        mark,
+    });
+    let mut events = Vec::from_iter(marked);
     for section in 0..unit.definition().sections.len() {
         let ranges = unit.split(&source, section, parts).await?;
         for (part, range) in ranges.into_iter().enumerate() {
@@ -136,7 +168,12 @@ async fn plan_pass(context: &Context, name: &str, pass: i32) -> Result<()> {
     Ok(())
 }
 
-async fn complete_unit(context: &Context, name: &str, partitions: &[Row]) -> Result<()> {
+async fn complete_unit(
+    context: &Context,
+    name: &str,
+    partitions: &[Row],
+    unchanged: bool,
+) -> Result<()> {
     let rows: Vec<_> = partitions.iter().filter(|row| row.unit == name).collect();
     let heads: BTreeMap<_, _> = rows
         .iter()
@@ -148,6 +185,7 @@ async fn complete_unit(context: &Context, name: &str, partitions: &[Row]) -> Res
         written: rows.iter().map(|row| row.written).sum(),
         quarantined: rows.iter().map(|row| row.quarantined).sum(),
         heads,
+        unchanged,
     });
     let decide = |state: &RunState| {
         let is_due = state.status.is_open()

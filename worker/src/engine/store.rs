@@ -18,7 +18,7 @@ use crate::write;
 /// The reason for a skip: the destination has the row.
 pub(crate) const PRESENT: &str = "already there";
 /// The reason for a skip in the first pass: the next one tries again.
-const SWALLOWED: &str = "neither written nor there";
+pub(super) const SWALLOWED: &str = "neither written nor there";
 /// Why a row is bad that the table swallows again.
 const NOT_KEPT: &str = "the table does not keep the row: a trigger or a rule of its own";
 /// The reason for a skip: an earlier row of the batch has the same identity.
@@ -181,11 +181,15 @@ impl Sorted {
         for (reason, rows) in skipped {
             sorted.skip(reason, rows);
         }
+        // The first of a page wins; a statement would not say which it took.
         let mut seen = HashSet::with_capacity(items.len());
-        for item in items {
+        let mut first = Vec::with_capacity(items.len());
+        for item in &items {
+            first.push(!matches!(item, Item::Row(row) if !seen.insert(row.key.as_str())));
+        }
+        for (item, is_first) in items.into_iter().zip(first) {
             match item {
-                // The first of a page wins; a statement would not say which it took.
-                Item::Row(row) if seen.insert(row.key.clone()) => sorted.rows.push(row),
+                Item::Row(row) if is_first => sorted.rows.push(row),
                 Item::Row(_) => sorted.skip(DUPLICATE, 1),
                 Item::Skip(reason) => sorted.skip(reason, 1),
                 Item::Bad { key, reason } => sorted.bad.push((journal::short_key(&key), reason)),

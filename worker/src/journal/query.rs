@@ -51,6 +51,28 @@ pub async fn select(
     Ok(entries)
 }
 
+/// Whether any batch of a unit skipped rows for this reason.
+///
+/// # Errors
+/// The database's.
+pub async fn has_skipped(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    unit: &str,
+    reason: &str,
+) -> Result<bool> {
+    let filter = Filter {
+        run: Some(run.to_owned()),
+        unit: Some(unit.to_owned()),
+        kind: Some("BatchCommitted".to_owned()),
+        ..Filter::default()
+    };
+    // Payloads are stored to the byte as they were written, and a reason is one of few without any of LIKE's wildcards.
+    let skipped = table::Column::Payload.contains(format!("\"{reason}\":"));
+    let count = filtered(&filter).filter(skipped).count(connection).await;
+    Ok(count.doing("looking for rows that a table did not take")? > 0)
+}
+
 /// How many events pass the filter.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::backend::Database;
 use crate::core::event::{Found, Repairs};
 use crate::core::state::RunState;
-use crate::engine::{self, Ending, Options, Plan};
+use crate::engine::{self, Ending, Options, Plan, Rows, Sizing};
 use crate::error::{Error, Result};
 use crate::pace::Limits;
 use crate::runs;
@@ -115,7 +115,10 @@ pub async fn open(
     let options = Options {
         workers: 1,
         partitions: PARTITIONS,
-        batch_rows: BATCH_ROWS,
+        sizing: Sizing {
+            rows: Rows::fixed(BATCH_ROWS),
+            ..Sizing::default()
+        },
         units: Vec::new(),
         as_of: Some(state.started.as_of),
         window_days: Some(state.started.window_days),

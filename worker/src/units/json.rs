@@ -9,6 +9,28 @@ const MAX_SCALE: i64 = 16_383;
 /// Decimal exponents and numbers of digits beyond this fit no column.
 const MAX_EXPONENT: i64 = 16_000;
 
+/// What a valid JSON string stands for, where none of it is escaped.
+pub(super) fn plain(json: &str) -> Option<&str> {
+    let text = json.strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains('\\')).then_some(text)
+}
+
+/// A text as JSON; null where there is none.
+pub(super) fn quoted(text: Option<&str>) -> String {
+    let Some(text) = text else {
+        return "null".into();
+    };
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if !text.bytes().all(is_plain) {
+        return serde_json::json!(text).to_string();
+    }
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    json.push_str(text);
+    json.push('"');
+    json
+}
+
 /// What is wrong with a JSON document, if anything.
 pub(super) fn fault(json: &str) -> Option<&'static str> {
     if serde_json::from_str::<&RawValue>(json).is_err() {

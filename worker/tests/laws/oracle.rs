@@ -1,7 +1,7 @@
 //! What a history means, told by plain scans of all its events: nothing is folded, nothing is remembered between two
 //! questions.
 
-use worker::core::event::{BatchCommitted, BatchUndone, Cursor, Event};
+use worker::core::event::{BatchCommitted, BatchUndone, Cursor, Event, Mark};
 use worker::core::state::{Gate, RunStatus, UnitStatus};
 
 use crate::history::{Entry, RUN};
@@ -73,7 +73,9 @@ pub(crate) fn unit_status(entries: &[Entry], unit: &str) -> UnitStatus {
     if is_undone(entries, unit) {
         return UnitStatus::Undone;
     }
-    let mut of_unit = stream(entries, RUN).filter(|event| event.unit() == Some(unit));
+    let is_mark = |event: &Event| matches!(event, Event::SourceMarked { .. });
+    let mut of_unit =
+        stream(entries, RUN).filter(|event| event.unit() == Some(unit) && !is_mark(event));
     match of_unit.next_back() {
         None => UnitStatus::Pending,
         Some(Event::UnitCompleted(_)) => UnitStatus::Completed,
@@ -89,6 +91,21 @@ pub(crate) fn pass(entries: &[Entry], unit: &str) -> i32 {
         _ => None,
     });
     passes.max().unwrap_or(0)
+}
+
+/// What the unit's tables held before its last pass, as far as that is of this database.
+pub(crate) fn mark<'a>(entries: &'a [Entry], unit: &str) -> Option<(i32, &'a Mark)> {
+    let mut told = stream(entries, RUN)
+        .rev()
+        .take_while(|event| !matches!(event, Event::DatabaseAdopted { .. }));
+    told.find_map(|event| match event {
+        Event::SourceMarked {
+            unit: marked,
+            pass,
+            mark,
+        } if marked == unit => Some((*pass, mark)),
+        _ => None,
+    })
 }
 
 /// The database that the run belongs to.

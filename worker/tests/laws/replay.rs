@@ -63,6 +63,8 @@ proptest! {
         for (name, unit) in &run.units {
             prop_assert_eq!(unit.status, oracle::unit_status(entries, name), "unit {}", name);
             prop_assert_eq!(unit.pass, oracle::pass(entries, name));
+            let mark = unit.mark.as_ref().map(|(pass, mark)| (*pass, mark));
+            prop_assert_eq!(mark, oracle::mark(entries, name));
             prop_assert_eq!(run.gate(name), oracle::gate(entries, name));
             prop_assert_eq!(run.is_undone(name), oracle::is_undone(entries, name));
             let budget = (unit.budget_read, unit.budget_quarantined);

@@ -29,6 +29,7 @@ impl Event {
         match self {
             Self::RunStarted(_) => "RunStarted",
             Self::DatabaseAdopted { .. } => "DatabaseAdopted",
+            Self::SourceMarked { .. } => "SourceMarked",
             Self::PartitionPlanned(_) => "PartitionPlanned",
             Self::UnitStopped { .. } => "UnitStopped",
             Self::UnitReopened { .. } => "UnitReopened",
@@ -76,6 +77,7 @@ impl Event {
         match self {
             Self::RunStarted(_)
             | Self::DatabaseAdopted { .. }
+            | Self::SourceMarked { .. }
             | Self::PartitionPlanned(_)
             | Self::UnitStopped { .. }
             | Self::UnitReopened { .. }
@@ -125,6 +127,7 @@ impl Event {
             Self::BatchUndone(undone) => Some(&undone.unit),
             Self::UnitStopped { unit, .. }
             | Self::UnitReopened { unit }
+            | Self::SourceMarked { unit, .. }
             | Self::RowQuarantined { unit, .. }
             | Self::BatchResized { unit, .. } => Some(unit),
             _ => None,

@@ -13,7 +13,7 @@ pub use self::evidence::{
 };
 pub use self::kind::Home;
 pub use self::run::{
-    BatchCommitted, BatchUndone, Cursor, Input, Kept, PartitionPlanned, Repairs, RunStarted,
+    BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, PartitionPlanned, Repairs, RunStarted,
     UnitCompleted,
 };
 
@@ -22,12 +22,14 @@ pub use self::run::{
 /// - 1: the first.
 /// - 2: `HoldStarted`, `HoldEnded`.
 /// - 3: the runbook's events, from `PreflightChecked` on.
-pub const FORMAT: i32 = 3;
+/// - 4: `SourceMarked`; `UnitCompleted` tells where a catch-up pass was not needed.
+pub const FORMAT: i32 = 4;
 
 /// The stored names of all events.
-pub const KINDS: [&str; 40] = [
+pub const KINDS: [&str; 41] = [
     "RunStarted",
     "DatabaseAdopted",
+    "SourceMarked",
     "PartitionPlanned",
     "UnitStopped",
     "UnitReopened",
@@ -80,6 +82,16 @@ pub enum Event {
         from: String,
         /// The identity from now on.
         to: String,
+    },
+    /// What the tables of a unit hold just before its next pass is planned, to tell later whether that has changed. Stream
+    /// `run`, ahead of the pass's partitions.
+    SourceMarked {
+        /// The unit.
+        unit: String,
+        /// The pass that follows.
+        pass: i32,
+        /// What they hold.
+        mark: Mark,
     },
     /// A key range of one section of a unit's source is to be worked through. Stream `run`.
     PartitionPlanned(PartitionPlanned),

@@ -77,6 +77,16 @@ impl PartitionPlanned {
     }
 }
 
+/// What a unit's tables hold at an instant, as far as it takes to tell whether anything has changed since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// PostgreSQL's oldest transaction that had not ended: what an older one wrote stood then, and what any other writes
+    /// is not older. 64 bits, in decimal.
+    pub oldest: String,
+    /// Rows, by table: those that the unit reads, and its destination.
+    pub rows: BTreeMap<String, i64>,
+}
+
 /// A batch, as it was committed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BatchCommitted {
@@ -147,6 +157,9 @@ pub struct UnitCompleted {
     pub quarantined: i64,
     /// The last hash of each of its partitions' streams: ties them to the run's chain.
     pub heads: BTreeMap<String, String>,
+    /// Whether nothing that it reads or wrote has changed since its last pass was planned, so that no other was needed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
 }
 
 /// The last source row that is accounted for: its key's parts, as the database spells them.

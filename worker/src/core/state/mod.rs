@@ -5,7 +5,7 @@
 //! | state | event | next |
 //! |---|---|---|
 //! | none | `RunStarted` | running |
-//! | running | `PartitionPlanned`, `UnitStopped`, `UnitReopened`, `UnitCompleted`, `BudgetChanged` | running |
+//! | running | `SourceMarked`, `PartitionPlanned`, `UnitStopped`, `UnitReopened`, `UnitCompleted`, `BudgetChanged` | running |
 //! | running | `RunCompleted`, once every unit is complete | completed |
 //! | running, completed, partly rolled back | `UndoStarted` | undoing |
 //! | undoing | `UndoCompleted` | rolled back, or partly where other units stay |

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Illegal;
-use crate::core::event::{Event, PartitionPlanned, RunStarted};
+use crate::core::event::{Event, Mark, PartitionPlanned, RunStarted};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,17 @@ pub struct UnitState {
     pub budget_read: i64,
     /// Bad rows when the budget began to count.
     pub budget_quarantined: i64,
+    /// What its tables held just before a pass was planned: the last mark, and its pass.
+    pub mark: Option<(i32, Mark)>,
+}
+
+impl UnitState {
+    /// What its tables held just before its last pass was planned, where that is known.
+    #[must_use]
+    pub fn marked(&self) -> Option<&Mark> {
+        let (pass, mark) = self.mark.as_ref()?;
+        (*pass == self.pass).then_some(mark)
+    }
 }
 
 /// What a run's own stream folds into.
@@ -132,6 +143,7 @@ impl RunState {
             pass: 0,
             budget_read: 0,
             budget_quarantined: 0,
+            mark: None,
         };
         let units = started.units.iter();
         Ok(Self {
@@ -160,6 +172,20 @@ impl RunState {
                     return Err(self.illegal(event, "it names another database as the old one"));
                 }
                 self.database.clone_from(to);
+                // Transactions of another server have other numbers.
+                for unit in self.units.values_mut() {
+                    unit.mark = None;
+                }
+                Ok(())
+            }
+            Event::SourceMarked { unit, pass, mark } => {
+                let allowed = [UnitStatus::Pending, UnitStatus::Running];
+                let planned = self.units.get(unit).map(|unit| unit.pass);
+                if planned.is_some_and(|planned| *pass != planned.saturating_add(1)) {
+                    return Err(self.illegal(event, "passes are marked one after the other"));
+                }
+                let state = self.unit_in(event, unit, &allowed)?;
+                state.mark = Some((*pass, mark.clone()));
                 Ok(())
             }
             Event::PartitionPlanned(planned) => self.plan(event, planned),
@@ -191,6 +217,10 @@ impl RunState {
                 let passes = self.units.get(&completed.unit).map(|unit| unit.pass);
                 if passes.is_some_and(|passes| passes != completed.passes) {
                     return Err(self.illegal(event, "it counts other passes than were planned"));
+                }
+                let unit = self.units.get(&completed.unit);
+                if completed.unchanged && unit.is_some_and(|unit| unit.marked().is_none()) {
+                    return Err(self.illegal(event, "nobody knows what its tables held before"));
                 }
                 let state = self.unit_in(event, &completed.unit, &[UnitStatus::Running])?;
                 state.status = UnitStatus::Completed;

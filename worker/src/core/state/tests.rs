@@ -60,6 +60,7 @@ fn completed(unit: &str, passes: i32) -> Event {
         written: 0,
         quarantined: 0,
         heads: BTreeMap::new(),
+        unchanged: false,
     })
 }
 

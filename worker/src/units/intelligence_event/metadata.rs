@@ -115,21 +115,58 @@ async fn expand(
     );
     let doing = "reading Campaign";
     let rows = source.all(doing, &sql, keyset.values()).await?;
-    let mut last = after.and_then(|cursor| cursor.first()).cloned();
+    let cursor = after.and_then(|cursor| cursor.first()).cloned();
     let mut met = Met::default();
+    let mut campaign: Option<Campaign> = None;
+    let mut last = 0;
     for row in &rows {
         page.weigh(row).doing(doing)?;
-        let campaign = source::key(row, "id").doing(doing)?;
         let ordinal: i64 = row.try_get("", "ordinal").doing(doing)?;
-        let item = item(row, &campaign, ordinal, source).doing(doing)?;
-        if last.as_ref() != Some(&campaign.cursor) {
-            last = Some(campaign.cursor.clone());
-            met.campaigns += 1;
-            met.stored += row.try_get::<i64>("", "stored").doing(doing)?;
-        }
-        page.push(vec![campaign.cursor, ordinal.to_string()], item);
+        // Within a campaign ordinals follow one another, and the next begins at 0 or 1.
+        let of = match campaign.take() {
+            Some(campaign) if last >= 1 && ordinal == last + 1 => campaign,
+            _ => {
+                let campaign = Campaign::read(row).doing(doing)?;
+                if cursor.as_ref() != Some(&campaign.key.cursor) {
+                    met.campaigns += 1;
+                    met.stored += row.try_get::<i64>("", "stored").doing(doing)?;
+                }
+                campaign
+            }
+        };
+        page.add(item(row, &of, ordinal, source).doing(doing)?);
+        last = ordinal;
+        campaign = Some(of);
+    }
+    if let Some(campaign) = campaign {
+        page.to = Some(vec![campaign.key.cursor, last.to_string()]);
     }
     Ok(met)
+}
+
+/// What a campaign's rows have in common.
+struct Campaign {
+    key: Key,
+    dated: bool,
+    due: bool,
+    tenant: Result<String, &'static str>,
+    /// The type of its tasks.
+    kind: Option<String>,
+}
+
+impl Campaign {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            key: source::key(row, "id")?,
+            dated: row.try_get("", "dated")?,
+            due: row.try_get("", "due")?,
+            tenant: match TENANT.fault(row)? {
+                Some(reason) => Err(reason),
+                None => source::required(row, "tenantId")?,
+            },
+            kind: row.try_get("", "type")?,
+        })
+    }
 }
 
 /// The next rows of the campaigns in `from`, by campaign and ordinal, on PostgreSQL.
@@ -198,42 +235,42 @@ fn in_sqlite(from: &str, rest: &str, limit: &str) -> String {
     )
 }
 
-fn item(row: &QueryResult, campaign: &Key, ordinal: i64, source: &Source) -> Result<Item, DbErr> {
+fn item(
+    row: &QueryResult,
+    campaign: &Campaign,
+    ordinal: i64,
+    source: &Source,
+) -> Result<Item, DbErr> {
+    let shown = &campaign.key.shown;
     let bad = |place: String, reason: &str| {
         Ok(Item::Bad {
-            key: format!("{}{place}", campaign.shown),
+            key: format!("{shown}{place}"),
             reason: reason.to_owned(),
         })
     };
     let whole = String::new;
-    if !row.try_get::<bool>("", "dated")? {
+    if !campaign.dated {
         return bad(whole(), NOT_A_TIME);
     }
-    if !row.try_get::<bool>("", "due")? {
+    if !campaign.due {
         return Ok(Item::Skip(OUTSIDE));
     }
-    let tenant = match TENANT.fault(row)? {
-        Some(reason) => Err(reason),
-        None => source::required(row, "tenantId")?,
-    };
-    let (id, tenant) = match (&campaign.text, tenant) {
+    let (id, tenant) = match (&campaign.key.text, &campaign.tenant) {
         (Ok(id), Ok(tenant)) => (id, tenant),
         // The campaign is set aside once, whatever the number of its tasks.
         _ if ordinal > 1 => return Ok(Item::Skip("its campaign is bad")),
-        (Err(reason), _) => return bad(whole(), reason),
-        (_, Err(reason)) => return bad(whole(), reason),
+        (Err(reason), _) | (_, Err(reason)) => return bad(whole(), reason),
     };
-    let kind: Option<String> = row.try_get("", "type")?;
     let task_kind: Option<String> = row.try_get("", "task_type")?;
     let place = format!("/agentTasks/{}", ordinal - 1);
-    match (kind.as_deref(), task_kind.as_deref()) {
+    match (campaign.kind.as_deref(), task_kind.as_deref()) {
         (None | Some("null"), _) | (Some("array"), None) => Ok(Item::Skip("no agent tasks")),
         (Some("no JSON"), _) => bad(whole(), "metadata is not JSON"),
         (Some("array"), Some("object")) => match source::text(row, "task")? {
             Ok(Some(task)) => {
                 let task = Task::parse(&task, source.as_of);
-                let event = |task: Task, key| task.event(key, id, &tenant);
-                let key = format!("{}{place}", campaign.shown);
+                let event = |task: Task, key| task.event(key, id, tenant);
+                let key = format!("{shown}{place}");
                 Ok(task::item(source, task, key, event))
             }
             Ok(None) => bad(place, TOO_LARGE),

@@ -136,19 +136,24 @@ impl Task {
 
     /// The payload that the contract asks for: exactly these fields, a missing optional value as null.
     pub(super) fn payload(&self, campaign: &str) -> String {
-        let text = |text: Option<&str>| serde_json::json!(text).to_string();
-        format!(
-            "{{\"campaignId\":{},\"assetId\":{},\"duration\":{},\"tokensIn\":{},\"tokensOut\":{},\"cost\":{},\
-             \"success\":{},\"model\":{}}}",
-            text(Some(campaign)),
-            text(self.asset.as_deref()),
-            self.duration.0,
-            self.tokens_in.0,
-            self.tokens_out.0,
-            self.cost.0,
-            self.success,
-            text(self.model.as_deref()),
-        )
+        let mut payload = String::with_capacity(256 + campaign.len());
+        let mut field = |name: &str, value: &str| {
+            payload.push(if payload.is_empty() { '{' } else { ',' });
+            payload.push('"');
+            payload.push_str(name);
+            payload.push_str("\":");
+            payload.push_str(value);
+        };
+        field("campaignId", &json::quoted(Some(campaign)));
+        field("assetId", &json::quoted(self.asset.as_deref()));
+        field("duration", &self.duration.0);
+        field("tokensIn", &self.tokens_in.0);
+        field("tokensOut", &self.tokens_out.0);
+        field("cost", &self.cost.0);
+        field("success", if self.success { "true" } else { "false" });
+        field("model", &json::quoted(self.model.as_deref()));
+        payload.push('}');
+        payload
     }
 }
 
@@ -156,9 +161,12 @@ impl Task {
 fn text(field: Option<&RawValue>, wrong: &'static str) -> Result<Option<String>, &'static str> {
     match field.map(RawValue::get) {
         None | Some("null") => Ok(None),
-        Some(json) if json.starts_with('"') => serde_json::from_str(json)
-            .map(Some)
-            .map_err(|_| "a text is not Unicode"),
+        Some(json) if json.starts_with('"') => match json::plain(json) {
+            Some(text) => Ok(Some(text.to_owned())),
+            None => serde_json::from_str(json)
+                .map(Some)
+                .map_err(|_| "a text is not Unicode"),
+        },
         Some(_) => Err(wrong),
     }
 }
@@ -232,7 +240,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                 let mut fields = Fields::default();
                 while let Some(key) = map.next_key::<&RawValue>()? {
                     // A key with half a surrogate is no text, and so none of these.
-                    let key = serde_json::from_str::<Cow<'_, str>>(key.get()).unwrap_or_default();
+                    let key = match json::plain(key.get()) {
+                        Some(key) => Cow::Borrowed(key),
+                        None => serde_json::from_str(key.get()).unwrap_or_default(),
+                    };
                     let field = match key.as_ref() {
                         "campaignId" => &mut fields.campaign,
                         "agentId" => &mut fields.agent,

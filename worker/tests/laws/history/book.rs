@@ -15,6 +15,7 @@ pub(super) struct Unit {
     pub(super) pass: i32,
     pub(super) is_stopped: bool,
     pub(super) is_complete: bool,
+    pub(super) is_marked: bool,
     pub(super) is_undone: bool,
 }
 

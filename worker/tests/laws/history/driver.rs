@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use worker::core::event::{Event, PartitionPlanned, RunStarted, UnitCompleted};
+use worker::core::event::{Event, Mark, PartitionPlanned, RunStarted, UnitCompleted};
 use worker::core::plan::{Destination, UnitPin, Write};
 
 use super::book::{Book, Move, Partition, Phase, Unit};
@@ -61,6 +61,7 @@ impl<'a> Driver<'a> {
                 pass: 0,
                 is_stopped: false,
                 is_complete: false,
+                is_marked: false,
                 is_undone: false,
             });
         }
@@ -119,6 +120,7 @@ impl<'a> Driver<'a> {
                     written: 0,
                     quarantined: 0,
                     heads: BTreeMap::from([(unit.name.clone(), "head".into())]),
+                    unchanged: unit.is_marked,
                 });
                 self.say(RUN, event);
             }
@@ -131,6 +133,9 @@ impl<'a> Driver<'a> {
                 self.say(RUN, event);
             }
             Move::Adopt => {
+                for unit in &mut self.book.units {
+                    unit.is_marked = false;
+                }
                 let to = format!("d{}", self.draw(5));
                 let from = std::mem::replace(&mut self.book.database, to.clone());
                 self.say(RUN, Event::DatabaseAdopted { from, to });
@@ -195,6 +200,15 @@ impl<'a> Driver<'a> {
             self.book.units[place].name.clone(),
             self.book.units[place].pass,
         );
+        self.book.units[place].is_marked = self.draw(2) == 0;
+        if self.book.units[place].is_marked {
+            let mark = Mark {
+                oldest: self.draw(100).to_string(),
+                rows: BTreeMap::from([(unit.clone(), self.draw(100))]),
+            };
+            let unit = unit.clone();
+            self.say(RUN, Event::SourceMarked { unit, pass, mark });
+        }
         for part in 0..=self.draw(2) {
             let end = self.draw(12);
             let planned = PartitionPlanned {

@@ -59,6 +59,7 @@ impl Note {
                 written: 0,
                 quarantined: 0,
                 heads: BTreeMap::new(),
+                unchanged: false,
             }),
             Self::RunCompleted => Event::RunCompleted {
                 written: 0,
