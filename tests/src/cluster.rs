@@ -56,13 +56,18 @@ pub fn shared() -> Result<&'static Cluster> {
 impl Cluster {
     /// Makes and starts a server of one's own.
     pub fn start() -> Result<Self> {
-        Self::start_with("scram-sha-256")
+        Self::start_with("scram-sha-256", "")
+    }
+
+    /// The same with settings that count before those of the tests.
+    pub fn start_with_settings(settings: &str) -> Result<Self> {
+        Self::start_with("scram-sha-256", settings)
     }
 
     /// The same with a check of passwords that takes no time: SCRAM's is half of what a short command costs, and there are
     /// tens of thousands of them.
     pub fn start_for_many_connections() -> Result<Self> {
-        Self::start_with("md5")
+        Self::start_with("md5", "")
     }
 
     /// Starts a replica of it, which streams its log under this name, and reports each second where it has come.
@@ -109,7 +114,7 @@ impl Cluster {
         Ok(std::fs::write(&file, format!("{before}{settings}"))?)
     }
 
-    fn start_with(authentication: &str) -> Result<Self> {
+    fn start_with(authentication: &str, settings: &str) -> Result<Self> {
         let mut cluster = Self::prepare()?;
         let password = cluster.folder.join("password");
         std::fs::write(&password, PASSWORD)?;
@@ -129,6 +134,7 @@ impl Cluster {
             "initdb",
         )?;
         cluster.set(SETTINGS)?;
+        cluster.set(settings)?;
         cluster.start_on_a_free_port()?;
         Ok(cluster)
     }
@@ -175,6 +181,19 @@ impl Cluster {
     #[must_use]
     pub fn url_by(&self, port: u16, database: &str) -> String {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+
+    /// The process that all others of it descend from.
+    pub fn process(&self) -> Result<u32> {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let first = file.lines().next().context("the server's process id")?;
+        Ok(first.trim().parse()?)
+    }
+
+    /// A folder that its programs may write to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Where it listens.
@@ -239,7 +258,9 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    fn command(&self, tool: &str) -> Command {
+    /// A program of its release, to be run as its user in its folder.
+    #[must_use]
+    pub fn command(&self, tool: &str) -> Command {
         let mut command = Command::new(self.tools.join(tool));
         command
             .current_dir(&self.folder)

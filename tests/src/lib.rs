@@ -29,9 +29,11 @@
 //! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
 //! | [`tiny`] | a source for going through one run step by step, on PostgreSQL |
 //! | [`torture`] | runs and rollbacks under faults drawn from seeds, and the account of what struck |
+//! | [`bench`] | how fast the programs are beside what one would do instead, and what the foreground notices |
 //! | [`scenario`] | a loaded source, the command that migrates it, and its end state |
 
 pub mod application;
+pub mod bench;
 pub mod cluster;
 pub mod compare;
 pub mod database;
