@@ -20,6 +20,7 @@ full_page_writes = on
 synchronous_commit = on
 jit = on
 timezone = 'UTC'
+autovacuum = on
 autovacuum_naptime = 1min
 max_connections = 100
 shared_buffers = 1GB

@@ -2,6 +2,7 @@
 //! counts are ratios of neighbours; and what a foreground notices meanwhile.
 
 mod facts;
+mod foreground;
 mod ground;
 mod part;
 mod processor;
@@ -11,6 +12,7 @@ mod sql;
 mod statistics;
 mod table;
 mod timed;
+mod watch;
 
 use std::time::Instant;
 

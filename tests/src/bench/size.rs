@@ -18,7 +18,7 @@ pub enum Size {
 }
 
 /// Campaigns that the events come from, at every size.
-pub const CAMPAIGNS: u32 = 5_000;
+pub(crate) const CAMPAIGNS: u32 = 5_000;
 
 impl Size {
     /// Events of the campaigns' metadata.

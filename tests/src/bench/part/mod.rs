@@ -1,7 +1,9 @@
 //! The parts of the benchmark, each of which answers one question.
 
+mod gentle;
 mod indexes;
 mod overhead;
+mod profile;
 mod restart;
 mod scale;
 mod sqlite;
@@ -34,6 +36,10 @@ pub enum Part {
     Scale,
     /// From a start to the first new batch.
     Restart,
+    /// What a foreground notices.
+    Gentle,
+    /// What bounds a run, and a statement.
+    Profile,
 }
 
 impl Part {
@@ -55,6 +61,8 @@ impl Part {
             Self::Undo => "undo",
             Self::Scale => "scale",
             Self::Restart => "restart",
+            Self::Gentle => "gentle",
+            Self::Profile => "profile",
         }
     }
 
@@ -70,6 +78,8 @@ impl Part {
             Self::Undo => "Undo and verification",
             Self::Scale => "Scale and memory",
             Self::Restart => "Restart",
+            Self::Gentle => "What the foreground notices",
+            Self::Profile => "What bounds it",
         }
     }
 
@@ -84,6 +94,8 @@ impl Part {
             Self::Undo => undo::measure(bench, section).await,
             Self::Scale => scale::measure(bench, section).await,
             Self::Restart => restart::measure(bench, section).await,
+            Self::Gentle => gentle::measure(bench, section).await,
+            Self::Profile => profile::measure(bench, section).await,
         }
     }
 }

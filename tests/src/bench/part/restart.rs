@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::super::Bench;
 use super::super::ground::Template;
@@ -37,18 +37,19 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> 
 async fn long_journal(bench: &Bench, section: &mut Section) -> Result<()> {
     let template = Template::Bad(bench.size);
     let database = bench.ground.fresh(template).await?;
-    let run = |workers: &'static str| {
+    let run = || {
         let run = bench.backfill(&database, "agent_feedback")?;
-        Ok::<_, anyhow::Error>(run.args(["--max-bad", "100%", "--workers", workers]))
+        // One partition, so that the good rows come last.
+        Ok::<_, anyhow::Error>(run.args(["--max-bad", "100%", "--partitions", "1"]))
     };
     let events = i64::from(bench.size.journal());
     let newest = "SELECT COALESCE(MAX(position), 0) FROM backstitch_journal";
-    kill_beyond(&database, run("2")?, newest, events * 99 / 100).await?;
+    kill_beyond(&database, run()?, newest, events * 99 / 100).await?;
     let at: i64 = database
         .value("SELECT COUNT(*) FROM backstitch_journal")
         .await?;
     bench.ground.settle().await?;
-    let first = first_batch(&database, run("2")?).await?;
+    let first = first_batch(&database, run()?).await?;
     bench.tell(&format!("{at} events, first new batch after {first:.2} s"));
     section.figures.push(Figure::new(
         &format!("a journal of {at} events: from the start to the first new batch"),
@@ -69,10 +70,12 @@ async fn kill_beyond(
 ) -> Result<()> {
     let mut running = run.spawn()?;
     while database.value::<i64>(number).await? < beyond {
-        ensure!(
-            running.is_alive()?,
-            "the run ended before it was to be killed"
-        );
+        if !running.is_alive()? {
+            bail!(
+                "it ended before it was to be killed: {}",
+                running.wait().await?
+            );
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     ensure!(
@@ -100,7 +103,9 @@ async fn first_batch(database: &Database, run: Invocation) -> Result<f64> {
     let began = Instant::now();
     let mut running: Running = run.spawn()?;
     while database.value::<i64>(&new).await? == 0 {
-        ensure!(running.is_alive()?, "the run ended without a batch");
+        if !running.is_alive()? {
+            bail!("it ended without a batch: {}", running.wait().await?);
+        }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let seconds = began.elapsed().as_secs_f64();
