@@ -5,11 +5,14 @@ mod facts;
 mod foreground;
 mod ground;
 mod part;
+mod plots;
 mod processor;
+mod report;
 mod results;
 mod size;
 mod sql;
 mod statistics;
+mod svg;
 mod table;
 mod timed;
 mod watch;
@@ -104,13 +107,26 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let facts = Facts::look(&bench.ground, options.rounds).await?;
     say(&format!("{}\nsettings: {}", facts.line(), facts.settings));
+    let mut sections = Vec::new();
     for part in &options.parts {
         bench.tell(&format!("{} ({})", part.title(), bench.size.name()));
         let mut section = Section::new(part.name(), bench.size, &facts);
         part.measure(&bench, &mut section).await?;
         say(&format!("\n{}\n", table::text(&section, part.title())));
+        sections.push(section.clone());
+        if options.is_kept {
+            let mut results = report::load()?;
+            results.put(section);
+            report::write(&results)?;
+        }
     }
+    say(&table::summary(&sections));
     Ok(())
+}
+
+/// Writes document and plots anew from what is kept.
+pub fn render() -> Result<()> {
+    report::write(&report::load()?)
 }
 
 /// A line on standard output.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::results::{Figure, Measure, Section, Target};
-use super::statistics::{median, range};
+use super::statistics::median;
 
 /// A section as plain text: what was timed, the figures with their targets, and remarks.
 #[must_use]
@@ -17,19 +17,32 @@ pub(crate) fn text(section: &Section, title: &str) -> String {
         );
     }
     for figure in &section.figures {
-        let _ = writeln!(
-            text,
-            "{:<78} {:>9}  {:<16} {}",
-            figure.name,
-            value(figure),
-            spread(figure),
-            verdict(figure)
-        );
+        let _ = writeln!(text, "{}", line(figure));
     }
     for note in &section.notes {
         let _ = writeln!(text, "{note}");
     }
     text
+}
+
+/// All figures that have a target, the last thing to be seen.
+pub(crate) fn summary(sections: &[Section]) -> String {
+    let mut text = String::from("== Targets\n");
+    let figures = sections.iter().flat_map(|section| &section.figures);
+    for figure in figures.filter(|figure| figure.target.is_some()) {
+        let _ = writeln!(text, "{}", line(figure));
+    }
+    text
+}
+
+fn line(figure: &Figure) -> String {
+    format!(
+        "{:<78} {:>9}  {:<16} {}",
+        figure.name,
+        value(figure),
+        spread(figure),
+        verdict(figure)
+    )
 }
 
 /// Rows of the table of what was timed, its head first; none where nothing was.
@@ -42,8 +55,6 @@ pub(crate) fn timed(section: &Section) -> Vec<[String; 8]> {
     for contender in section.contenders() {
         let middle = |values: Vec<f64>| median(&values).unwrap_or_default();
         let of = |figure: fn(&super::results::Sample) -> f64| middle(section.of(contender, figure));
-        let seconds = section.of(contender, |one| one.seconds);
-        let (least, greatest) = range(&seconds).unwrap_or_default();
         let all = section
             .samples
             .iter()
@@ -51,7 +62,7 @@ pub(crate) fn timed(section: &Section) -> Vec<[String; 8]> {
         let peak = all.filter_map(|one| one.peak).max();
         rows.push([
             contender.to_owned(),
-            format!("{:.2}", least + (middle(seconds) - least)),
+            format!("{:.2}", of(|one| one.seconds)),
             format!("{:.1}k", of(|one| one.rate()) / 1000.0),
             format!("{:.2}", of(|one| one.program_cpu / one.seconds)),
             format!("{:.2}", of(|one| one.session_cpu / one.seconds)),
@@ -61,7 +72,6 @@ pub(crate) fn timed(section: &Section) -> Vec<[String; 8]> {
                 format!("{} MiB", peak.div_ceil(1 << 10))
             }),
         ]);
-        let _ = greatest;
     }
     if !rows.is_empty() {
         rows.insert(0, head.map(str::to_owned));

@@ -31,6 +31,10 @@ struct Args {
     #[arg(long)]
     keep: bool,
 
+    /// Measure nothing, and write tests/BENCHMARKS.md and its plots anew from what is kept.
+    #[arg(long)]
+    render: bool,
+
     /// Put the server's files on the disk; read by the script.
     #[arg(long)]
     disk: bool,
@@ -38,6 +42,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.render {
+        return code(bench::render().map(|()| ExitCode::SUCCESS));
+    }
     let all = Part::all();
     let parts = all.iter().copied();
     let options = Options {
@@ -52,16 +59,16 @@ fn main() -> ExitCode {
         .worker_threads(2)
         .enable_all()
         .build();
-    match runtime
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(options)))
-    {
-        Ok(code) => code,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "tests/bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let run = |runtime: tokio::runtime::Runtime| runtime.block_on(run(options));
+    code(runtime.map_err(anyhow::Error::from).and_then(run))
+}
+
+/// What the process ends with; an error is told.
+fn code(ended: Result<ExitCode>) -> ExitCode {
+    ended.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "tests/bench: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Ends early on a signal: dropping the work kills the programs that it has started, and the server goes with the
