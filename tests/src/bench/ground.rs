@@ -29,7 +29,6 @@ work_mem = 16MB
 maintenance_work_mem = 256MB
 wal_buffers = 16MB
 min_wal_size = 1GB
-max_wal_size = 8GB
 checkpoint_timeout = 15min
 random_page_cost = 1.1
 shared_preload_libraries = 'pg_stat_statements'
@@ -59,9 +58,15 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Starts it.
-    pub(crate) async fn start() -> Result<Self> {
-        let cluster = tokio::task::spawn_blocking(|| Cluster::start_with_settings(SETTINGS));
+    /// Starts it. At the largest size the log must leave room in memory for the tables.
+    pub(crate) async fn start(size: Size) -> Result<Self> {
+        let log = match size {
+            Size::S | Size::M => "8GB",
+            Size::L => "4GB",
+        };
+        let settings = format!("{SETTINGS}max_wal_size = {log}\n");
+        let start = move || Cluster::start_with_settings(&settings);
+        let cluster = tokio::task::spawn_blocking(start);
         let cluster = cluster.await??;
         let maintenance = Database::open(&cluster.url("postgres")).await?;
         maintenance

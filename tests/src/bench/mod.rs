@@ -99,7 +99,7 @@ pub async fn run(options: Options) -> Result<()> {
         .await?
         .stdout;
     let bench = Bench {
-        ground: Ground::start().await?,
+        ground: Ground::start(options.size).await?,
         size: options.size,
         rounds: options.rounds,
         help,

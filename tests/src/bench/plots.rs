@@ -18,6 +18,9 @@ pub(crate) struct Plot {
 
 /// The plots of a section.
 pub(crate) fn of(section: &Section) -> Vec<Plot> {
+    if section.samples.is_empty() {
+        return Vec::new();
+    }
     let size = section.size.name();
     let plot = |name: &str, text: String, svg: String| Plot {
         file: format!("{name}-{size}.svg"),
@@ -30,7 +33,7 @@ pub(crate) fn of(section: &Section) -> Vec<Plot> {
         "throughput" => {
             let text = title("Rows a second of each contender");
             plots.push(plot("throughput", text.clone(), rates(section, &text)));
-            let text = title("Rows a second by workers of one process");
+            let text = title("Rows a second by workers of one process, and by processes of two");
             let svg = series(section, &text, "rows/s", |workers| short(workers));
             plots.push(plot("workers", text, svg));
         }
@@ -108,9 +111,10 @@ fn series(section: &Section, title: &str, vertical: &str, place: impl Fn(f64) ->
 
 /// 1000000 is 1M, 99.9 is 99.9.
 fn short(value: f64) -> String {
-    match value {
-        value if value >= 1e6 => format!("{:.0}M", value / 1e6),
-        value if value >= 1e3 => format!("{:.0}k", value / 1e3),
-        value => format!("{}", (value * 10.0).round() / 10.0),
-    }
+    let (scaled, unit) = match value {
+        value if value >= 1e6 => (value / 1e6, "M"),
+        value if value >= 1e3 => (value / 1e3, "k"),
+        value => (value, ""),
+    };
+    format!("{}{unit}", (scaled * 10.0).round() / 10.0)
 }

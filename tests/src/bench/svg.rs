@@ -51,7 +51,7 @@ svg{--ink:#1f2328;--soft:#59636e;--grid:#d1d9e0;--ground:#ffffff;--c0:#0969da;--
 
 /// Horizontal bars from zero, a line across each for the range of its rounds.
 pub(crate) fn bars(title: &str, axis: &str, bars: &[Bar]) -> String {
-    let (left, right, top, step) = (250.0, 90.0, 52.0, 30.0);
+    let (left, right, top, step) = (300.0, 80.0, 52.0, 30.0);
     let most = bars.iter().map(|bar| bar.range.1.max(bar.value));
     let ticks = ticks(most.fold(0.0, f64::max));
     let end = ticks.last().copied().unwrap_or(1.0);
@@ -101,7 +101,7 @@ pub(crate) fn bars(title: &str, axis: &str, bars: &[Bar]) -> String {
 
 /// Lines over named places, from zero.
 pub(crate) fn lines(frame: &Frame<'_>, lines: &[Line]) -> String {
-    let (left, right, top, bottom) = (70.0, 30.0, 76.0, 330.0);
+    let (left, right, top, bottom) = (70.0, 30.0, 96.0, 350.0);
     let values = lines.iter().flat_map(|line| &line.points);
     let ticks = ticks(values.map(|point| point.1).fold(0.0, f64::max));
     let end = ticks.last().copied().unwrap_or(1.0);
@@ -134,7 +134,12 @@ pub(crate) fn lines(frame: &Frame<'_>, lines: &[Line]) -> String {
     }
     let mut legend = left;
     for (number, line) in lines.iter().enumerate() {
-        let class = number % 4;
+        // The first of several is what the others are compared with.
+        let class = match (number, lines.len()) {
+            (0, 2..) => 1,
+            (1, _) => 0,
+            (number, _) => number % 4,
+        };
         let points: Vec<String> = line
             .points
             .iter()
@@ -251,8 +256,8 @@ mod tests {
         };
         let plot = bars("t", "rows/s", &[bar(50.0), bar(100.0)]);
         assert!(plot.contains("a &lt; b") && !plot.contains("a < b"));
-        assert!(plot.contains("width=\"210.0\" height=\"18\""), "{plot}");
-        assert!(plot.contains("width=\"420.0\" height=\"18\""), "{plot}");
+        assert!(plot.contains("width=\"190.0\" height=\"18\""), "{plot}");
+        assert!(plot.contains("width=\"380.0\" height=\"18\""), "{plot}");
         assert!(plot.starts_with("<svg ") && plot.ends_with("</svg>\n"));
         assert!(plot.contains("prefers-color-scheme:dark"));
     }
@@ -269,6 +274,6 @@ mod tests {
             points: vec![(0.0, 0.0), (1.0, 10.0)],
         };
         let plot = lines(&frame, &[line]);
-        assert!(plot.contains("points=\"90.0,330.0 710.0,76.0\""), "{plot}");
+        assert!(plot.contains("points=\"90.0,350.0 710.0,96.0\""), "{plot}");
     }
 }

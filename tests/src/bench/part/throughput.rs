@@ -1,4 +1,4 @@
-//! Events: one statement, two side by side, and the worker with one, two and four workers, and as two processes.
+//! Events: one statement, two side by side, and the worker with one, two and four workers, and as two and four processes.
 
 use anyhow::{Result, ensure};
 
@@ -6,7 +6,7 @@ use super::super::Bench;
 use super::super::ground::Template;
 use super::super::results::{Figure, Measure, Section, Series, Target};
 use super::super::sql::instead;
-use super::super::statistics::{median, ratios};
+use super::super::statistics::{median, number, ratios};
 use super::super::timed::Work;
 use crate::database::Database;
 
@@ -18,8 +18,11 @@ const HALVES: &str = "two INSERT … SELECT side by side";
 const ONE: &str = "worker run --workers 1";
 const FOUR: &str = "worker run --workers 4";
 const PROCESSES: &str = "two processes of worker run";
+const MANY: &str = "four processes of worker run";
 
-const CONTENDERS: [&str; 7] = [STATEMENT, ORDERED, HALVES, WORKER, ONE, FOUR, PROCESSES];
+const CONTENDERS: [&str; 8] = [
+    STATEMENT, ORDERED, HALVES, WORKER, ONE, FOUR, PROCESSES, MANY,
+];
 
 pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     let mut digests = Vec::new();
@@ -52,16 +55,31 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> 
             target,
         ));
     }
-    let points = [(1.0, ONE), (2.0, WORKER), (4.0, FOUR)];
-    let points = points.iter().filter_map(|(workers, contender)| {
-        let rate = median(&section.of(contender, |one| one.rate()))?;
-        Some((*workers, rate))
-    });
-    section.series.push(Series {
-        name: "workers".into(),
-        points: points.collect(),
-    });
+    let batches = section.samples.iter().filter(|one| one.contender == WORKER);
+    let batches = batches.map(|one| number(one.rows) / one.batches.unwrap_or(one.seconds));
+    section.figures.push(Figure::new(
+        "worker run, from its first to its last batch alone: rows/s over the same",
+        Measure::Ratio,
+        ratios(&batches.collect::<Vec<_>>(), &statement),
+        None,
+    ));
+    plot(section, "workers", [ONE, WORKER, FOUR]);
+    plot(section, "processes", [WORKER, PROCESSES, MANY]);
     Ok(())
+}
+
+/// A line over one, two and four of something.
+fn plot(section: &mut Section, name: &str, contenders: [&str; 3]) {
+    let points = [1.0, 2.0, 4.0].into_iter().zip(contenders);
+    let points = points.filter_map(|(of_them, contender)| {
+        let rate = median(&section.of(contender, |one| one.rate()))?;
+        Some((of_them, rate))
+    });
+    let points = points.collect();
+    section.series.push(Series {
+        name: name.to_owned(),
+        points,
+    });
 }
 
 fn work(bench: &Bench, database: &Database, contender: &str) -> Result<Work> {
@@ -77,6 +95,7 @@ fn work(bench: &Bench, database: &Database, contender: &str) -> Result<Work> {
         ONE => Work::program(backfill()?.args(["--workers", "1"])),
         FOUR => Work::program(backfill()?.args(["--workers", "4"])),
         PROCESSES => Work::Programs(vec![backfill()?, backfill()?]),
+        MANY => Work::Programs(vec![backfill()?, backfill()?, backfill()?, backfill()?]),
         _ => Work::program(backfill()?),
     })
 }
