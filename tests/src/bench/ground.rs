@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::sync::Mutex;
 
 use crate::cluster::Cluster;
@@ -145,6 +145,7 @@ impl Ground {
         }
         if !matches!(template, Template::EventsBare(_)) {
             migrate(&database).await?;
+            expect_indexes(&database).await?;
         }
         database.execute("VACUUM (ANALYZE)").await?;
         let name = database.name().to_owned();
@@ -152,6 +153,17 @@ impl Ground {
         templates.insert(template, name.clone());
         Ok(name)
     }
+}
+
+/// All four indexes of the events are in place, as what is compared promises.
+pub(crate) async fn expect_indexes(database: &Database) -> Result<()> {
+    let sql = "SELECT COUNT(*) FROM pg_index WHERE indrelid = '\"IntelligenceEvent\"'::regclass AND indisvalid";
+    let valid: i64 = database.value(sql).await?;
+    ensure!(
+        valid == 4,
+        "{valid} of the 4 indexes of IntelligenceEvent are there"
+    );
+    Ok(())
 }
 
 /// Applies the whole schema, on either backend.

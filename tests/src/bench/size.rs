@@ -31,6 +31,16 @@ impl Size {
         }
     }
 
+    /// Events on SQLite, whose databases are smaller.
+    #[must_use]
+    pub fn events_on_sqlite(self) -> u32 {
+        match self {
+            Self::S => 50_000,
+            Self::M => 250_000,
+            Self::L => 1_000_000,
+        }
+    }
+
     /// Campaigns of the source of the other four units, of which each has a prompt and one in four was published.
     #[must_use]
     pub fn prompts(self) -> u32 {

@@ -132,7 +132,7 @@ async fn disturb(
     };
     let quiet = Duration::from_secs(match bench.size {
         Size::S => 5,
-        Size::M | Size::L => 12,
+        Size::M | Size::L => 8,
     });
     let foreground = Foreground::start(&bench.ground, database)?;
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::super::Bench;
-use super::super::ground::Template;
+use super::super::ground::{Template, expect_indexes};
 use super::super::results::{Figure, Measure, Section, Target};
 use super::super::size::Size;
 use super::super::statistics::ratios;
@@ -26,9 +26,7 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> 
             let table = "IntelligenceEvent";
             let sample = bench.time(&database, contender, round, work, table).await?;
             section.samples.push(sample);
-            let sql = "SELECT COUNT(*) FROM pg_index WHERE indrelid = '\"IntelligenceEvent\"'::regclass AND indisvalid";
-            let valid: i64 = database.value(sql).await?;
-            anyhow::ensure!(valid == 4, "{contender} left {valid} valid indexes of 4");
+            expect_indexes(&database).await?;
             bench.ground.drop(database).await?;
         }
     }

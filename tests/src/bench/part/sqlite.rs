@@ -36,7 +36,7 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> 
             };
             let table = "IntelligenceEvent";
             let sample = bench.time(&database, contender, round, work, table).await?;
-            let wanted = i64::from(bench.size.events());
+            let wanted = i64::from(bench.size.events_on_sqlite());
             ensure!(sample.rows == wanted, "{} rows of {wanted}", sample.rows);
             section.samples.push(sample);
             database.close().await?;

@@ -6,7 +6,7 @@ use super::{AS_OF, SINCE};
 /// Campaigns with tasks in their metadata.
 #[must_use]
 pub(crate) fn events(size: Size) -> String {
-    let tasks = size.events() / CAMPAIGNS;
+    let tasks = size.events_on_sqlite() / CAMPAIGNS;
     format!(
         r#"WITH RECURSIVE
           campaigns (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM campaigns WHERE n < {CAMPAIGNS}),
