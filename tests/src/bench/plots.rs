@@ -34,7 +34,7 @@ pub(crate) fn of(section: &Section) -> Vec<Plot> {
             let text = title("Rows a second of each contender");
             plots.push(plot("throughput", text.clone(), rates(section, &text)));
             let text = title("Rows a second by workers of one process, and by processes of two");
-            let svg = series(section, &text, "rows/s", |workers| short(workers));
+            let svg = series(section, &text, "rows/s", short);
             plots.push(plot("workers", text, svg));
         }
         "units" | "indexes" | "sqlite" | "undo" => {
