@@ -139,8 +139,9 @@ Everything is a ratio of neighbours: contenders take turns on one private Postgr
 fresh copy of the same database after a checkpoint, over TCP on loopback. A figure is the median of the rounds; beside it
 stand the least and the greatest. The time of a program is that of its whole process: start, planning, catch-up passes and
 completion are in it. The server's files lie in memory (tmpfs) unless `--disk` is given, since the stalls of a shared
-disk drown what is compared. *program*, *sessions* and *others* are processors used on average by our program, the
-server's sessions and whatever else ran on the machine: where *others* is not near 0, the machine was not quiet.
+disk drown what is compared. *CPU s* is what program, sessions and server used in all; *program*, *sessions* and *others*
+are processors used on average by our program, the server's sessions and whatever else ran on the machine: where *others*
+is not near 0, the machine was not quiet.
 ";
 
 #[cfg(test)]
@@ -195,7 +196,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("| one \\| other | 0.50 | 2.0k | 0.50 |"),
+            text.contains("| one \\| other | 0.50 | 2.0k | 0.2 | 0.50 |"),
             "{text}"
         );
         assert!(text.contains("![Rows a second, sqlite (M)](benchmarks/sqlite-M.svg)"));

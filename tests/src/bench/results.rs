@@ -37,6 +37,12 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// Seconds of CPU of all that took part, which a busy machine hardly changes.
+    #[must_use]
+    pub(crate) fn cpu(&self) -> f64 {
+        self.program_cpu + self.session_cpu + self.server_cpu
+    }
+
     /// Rows a second.
     #[must_use]
     pub(crate) fn rate(&self) -> f64 {

@@ -10,10 +10,20 @@ use super::statistics::median;
 pub(crate) fn text(section: &Section, title: &str) -> String {
     let mut text = format!("== {title} ({})\n", section.size.name());
     for row in timed(section) {
-        let [name, seconds, rate, program, sessions, others, wal, peak] = row;
+        let [
+            name,
+            seconds,
+            rate,
+            cpu,
+            program,
+            sessions,
+            others,
+            wal,
+            peak,
+        ] = row;
         let _ = writeln!(
             text,
-            "{name:<44} {seconds:>9} {rate:>9} {program:>9} {sessions:>9} {others:>8} {wal:>9} {peak:>9}"
+            "{name:<44} {seconds:>9} {rate:>9} {cpu:>7} {program:>9} {sessions:>9} {others:>8} {wal:>9} {peak:>9}"
         );
     }
     for figure in &section.figures {
@@ -47,9 +57,9 @@ fn line(figure: &Figure) -> String {
 
 /// Rows of the table of what was timed, its head first; none where nothing was.
 #[must_use]
-pub(crate) fn timed(section: &Section) -> Vec<[String; 8]> {
+pub(crate) fn timed(section: &Section) -> Vec<[String; 9]> {
     let head = [
-        "", "seconds", "rows/s", "program", "sessions", "others", "WAL", "peak",
+        "", "seconds", "rows/s", "CPU s", "program", "sessions", "others", "WAL", "peak",
     ];
     let mut rows = Vec::new();
     for contender in section.contenders() {
@@ -64,6 +74,7 @@ pub(crate) fn timed(section: &Section) -> Vec<[String; 8]> {
             contender.to_owned(),
             format!("{:.2}", of(|one| one.seconds)),
             format!("{:.1}k", of(|one| one.rate()) / 1000.0),
+            format!("{:.1}", of(super::results::Sample::cpu)),
             format!("{:.2}", of(|one| one.program_cpu / one.seconds)),
             format!("{:.2}", of(|one| one.session_cpu / one.seconds)),
             format!("{:.2}", of(|one| one.other_cpu / one.seconds)),

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::Bench;
 use super::super::ground::Template;
-use super::super::results::{Figure, Measure, Section, Target};
+use super::super::results::{Figure, Measure, Sample, Section, Target};
 use super::super::statistics::ratios;
 use super::super::timed::Work;
 use crate::process;
@@ -54,6 +54,15 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> 
                 &section.of(&without, |one| one.seconds),
             ),
             Some(Target::AtMost(most)),
+        ));
+        section.figures.push(Figure::new(
+            &format!("{unit}: seconds of CPU with provenance over those without"),
+            Measure::Ratio,
+            ratios(
+                &section.of(&with, Sample::cpu),
+                &section.of(&without, Sample::cpu),
+            ),
+            None,
         ));
     }
     Ok(())
