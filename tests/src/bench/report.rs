@@ -52,7 +52,13 @@ pub(crate) fn markdown(results: &Results) -> String {
             size.events()
         );
         targets(&mut text, &sections);
+        // Parts that were measured at once say so once.
+        let mut told = None;
         for (part, section) in sections {
+            if told != Some(&section.facts) {
+                told = Some(&section.facts);
+                facts(&mut text, section);
+            }
             let _ = writeln!(text, "\n### {}\n", part.title());
             chapter(&mut text, section);
         }
@@ -119,9 +125,13 @@ fn chapter(text: &mut String, section: &Section) {
     for note in &section.notes {
         let _ = writeln!(text, "- {}", cell(note));
     }
+}
+
+/// Where and when the sections from here on were measured.
+fn facts(text: &mut String, section: &Section) {
     let _ = writeln!(
         text,
-        "\n<sub>{}. Settings: {}.</sub>",
+        "\nMeasured on {}. Settings: {}.",
         section.facts.line(),
         section.facts.settings
     );

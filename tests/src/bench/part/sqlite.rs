@@ -52,5 +52,9 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<()> 
         ),
         Some(Target::AtLeast(0.9)),
     ));
+    section.notes.push(format!(
+        "{} events; both commit as the worker does: write-ahead log, each commit synchronous",
+        bench.size.events_on_sqlite()
+    ));
     Ok(())
 }
