@@ -156,7 +156,7 @@ mod tests {
         let log = "0 1 2500 0 1700000000 500000 12\n3 1 failed 0 1700000000 600000 0\n1 1 4000 0 1700000001 4000 0\n2 7 99";
         let visits = parse(log);
         assert_eq!(visits.len(), 2);
-        assert!((visits[0].due - 1_700_000_000.4975).abs() < 1e-6);
+        assert!((visits[0].due - 1_700_000_000.497_5).abs() < 1e-6);
         assert!((visits[0].latency - 2.5).abs() < 1e-9);
         assert_eq!(within(&visits, 1_700_000_000.9, 1_700_000_002.0), [4.0]);
         assert_eq!(parse(""), []);
