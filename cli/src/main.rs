@@ -5,6 +5,7 @@ mod commands;
 mod confirm;
 mod machine;
 mod output;
+mod pace;
 mod planned;
 mod progress;
 mod render;

@@ -8,7 +8,7 @@ use worker::core::event::Repairs;
 use worker::core::state::RunState;
 use worker::engine::{self, Ending, Plan};
 use worker::error::Error;
-use worker::pace::{Limits, MaxLag};
+use worker::pace;
 use worker::repair::{self, Order};
 use worker::shutdown::Shutdown;
 use worker::validate::deep::Options;
@@ -16,6 +16,7 @@ use worker::{runs, status, validate};
 
 use crate::args::Global;
 use crate::confirm::confirm;
+use crate::pace::PaceArgs;
 use crate::progress::Progress;
 use crate::render::repair::Repair;
 use crate::stop::{Result, Stop};
@@ -54,13 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = super::rollback::reason)]
     reason: Option<String>,
 
-    /// Hold while a replica is further behind than this: a duration, or off. PostgreSQL only.
-    #[arg(long, value_name = "DURATION", default_value_t)]
-    max_replica_lag: MaxLag,
-
-    /// A replica or subscriber that may be late, by its application_name; may be repeated.
-    #[arg(long = "ignore-replica", value_name = "NAME")]
-    ignored_replicas: Vec<String>,
+    #[command(flatten)]
+    pace: PaceArgs,
 
     /// Go on with a repair that began in another database: this one is a restored or copied one.
     #[arg(long)]
@@ -123,6 +119,7 @@ async fn begin(
     if args.dry_run {
         return Ok(Some(planned));
     }
+    pace::check(database, &args.pace.limits()).await?;
     if planned.rows() == 0 {
         return Ok(Some(Repair::nothing(Some(planned))));
     }
@@ -180,10 +177,7 @@ async fn work(
         // The parser asks for a reason, but for a dry run.
         reason: args.reason.unwrap_or_default(),
         adopt_database: args.adopt_database,
-        limits: Limits {
-            max_lag: args.max_replica_lag,
-            ignored: args.ignored_replicas,
-        },
+        limits: args.pace.limits(),
     };
     let worker = runs::worker_id("cli");
     let repair = repair::open(database, plan, base, &order, &worker).await?;

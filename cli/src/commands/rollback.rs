@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use worker::backend::Database;
 use worker::core::state::{RunState, RunStatus};
 use worker::error::Error;
-use worker::pace::{Limits, MaxLag, Pace};
+use worker::pace::{self, Pace};
 use worker::shutdown::Shutdown;
 use worker::undo::{self, Elsewhere, Ending, Order, UnitUndo};
 use worker::{journal, runs, status, time};
 
 use crate::args::{Global, RunArg};
 use crate::confirm::confirm;
+use crate::pace::PaceArgs;
 use crate::progress::Progress;
 use crate::render::rollback::{Nothing, Outcome, Plan};
 use crate::select::Undoable;
@@ -53,13 +54,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = reason)]
     reason: Option<String>,
 
-    /// Hold while a replica is further behind than this: a duration, or off. PostgreSQL only.
-    #[arg(long, value_name = "DURATION", default_value_t)]
-    max_replica_lag: MaxLag,
-
-    /// A replica or subscriber that may be late, by its application_name; may be repeated.
-    #[arg(long = "ignore-replica", value_name = "NAME")]
-    ignored_replicas: Vec<String>,
+    #[command(flatten)]
+    pace: PaceArgs,
 
     /// Roll back a run that began in another database: this one is a restored or copied one.
     #[arg(long)]
@@ -125,10 +121,9 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
         true => output::note(&render::rollback::plan(&plan)),
         false => output::result(&render::rollback::plan(&plan))?,
     }
-    let pace = Pace::new(Limits {
-        max_lag: args.max_replica_lag,
-        ignored: args.ignored_replicas,
-    });
+    let limits = args.pace.limits();
+    pace::check(&database, &limits).await?;
+    let pace = Pace::new(limits);
     if !args.yes {
         confirm("Roll this back?")?;
     }

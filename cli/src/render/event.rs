@@ -101,6 +101,7 @@ fn words(event: &Event) -> String {
             "goes on after {}: {signal}: {value}",
             humantime::format_duration(std::time::Duration::from_millis(*millis))
         ),
+        Event::PaceChanged { from, to, reason } => format!("{to} rather than {from}: {reason}"),
         Event::WorkerStopped { reason } => reason.clone(),
         _ => evidence::words(event),
     }

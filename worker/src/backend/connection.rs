@@ -4,6 +4,9 @@
 //! the session to somebody else, whose statements have the same names: at best the second half fails, at worst it
 //! executes theirs. So on PostgreSQL each statement here runs in a transaction and stays unnamed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sea_orm::sqlx;
@@ -20,11 +23,16 @@ use super::{Durability, postgres};
 #[derive(Clone, Debug)]
 pub struct Connection {
     inner: DatabaseConnection,
+    /// Transactions begun, single statements counted in.
+    begun: Arc<AtomicU64>,
 }
 
 impl From<DatabaseConnection> for Connection {
     fn from(inner: DatabaseConnection) -> Self {
-        Self { inner }
+        Self {
+            inner,
+            begun: Arc::default(),
+        }
     }
 }
 
@@ -105,12 +113,25 @@ impl Connection {
         Ok(())
     }
 
+    /// Begins a transaction around a question of the operator's: it changes nothing, and nobody waits for it for long.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn begin_asked(&self) -> Result<Transaction, DbErr> {
+        self.begin_with(postgres::BEGIN_ASKED, None).await
+    }
+
     /// Closes all connections. What follows fails.
     ///
     /// # Errors
     /// The database's.
     pub(super) async fn close(&self) -> Result<(), DbErr> {
         self.inner.close_by_ref().await
+    }
+
+    /// How many transactions were begun through it.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// The pool behind it, on PostgreSQL.
@@ -123,6 +144,7 @@ impl Connection {
         postgres: &'static str,
         sqlite: Option<SqliteTransactionMode>,
     ) -> Result<Transaction, DbErr> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         if self.get_database_backend() == DbBackend::Postgres {
             let pool = self.inner.get_postgres_connection_pool();
             let begun = pool.begin_with(postgres).await.map_err(unavailable)?;
@@ -184,6 +206,7 @@ impl ConnectionTrait for Connection {
 
     /// In one message, so that it needs no transaction around it.
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         self.inner.execute_unprepared(sql).await
     }
 

@@ -68,6 +68,29 @@ impl Database {
         Dialect::of(&self.connection)
     }
 
+    /// How many transactions were begun through it since it was connected.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.connection.begun()
+    }
+
+    /// The same database on a connection of its own, which is made when it is first asked, by whoever asks; none on SQLite.
+    #[must_use]
+    pub fn beside(&self) -> Option<Self> {
+        (self.dialect() == Dialect::Postgres).then(|| Self {
+            connection: postgres::beside(self.connection.pool()).into(),
+        })
+    }
+
+    /// How many connections it has open; 0 on SQLite.
+    #[must_use]
+    pub fn open_connections(&self) -> u32 {
+        match self.dialect() {
+            Dialect::Postgres => self.connection.pool().size(),
+            Dialect::Sqlite => 0,
+        }
+    }
+
     /// Begins a transaction that writes.
     ///
     /// # Errors

@@ -85,6 +85,13 @@ pub(super) const BEGIN_READ: &str = concat!(
     pinned!()
 );
 
+/// The same for a question that is asked again and again: it must be answered soon.
+pub(super) const BEGIN_ASKED: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT set_config('statement_timeout', '2s', true), \
+     set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '60s', true), ",
+    pinned!()
+);
+
 /// The same without limits, for a snapshot that a backup is of: as long as it takes, but never long for a lock.
 pub(super) const BEGIN_SNAPSHOT: &str = concat!(
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT set_config('statement_timeout', '0', true), \
@@ -174,6 +181,16 @@ pub(super) async fn connect(url: &str, connections: u32) -> Result<DatabaseConne
         .acquire_timeout(PATIENCE);
     let pool = pool.connect_with(options).await.map_err(unconnected)?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// Another pool for the same server: one connection, made when it is first asked.
+pub(super) fn beside(pool: &sqlx::PgPool) -> DatabaseConnection {
+    let options = pool.connect_options().as_ref().clone();
+    let beside = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options);
+    SqlxPostgresConnector::from_sqlx_postgres_pool(beside)
 }
 
 /// What may stand behind the `?` of a URL.
@@ -343,13 +360,16 @@ pub(super) fn hint(code: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN_ONE, BEGIN_READ, BEGIN_SNAPSHOT, BEGIN_UNLIMITED, SCHEMA_SETTINGS, begin};
+    use super::{
+        BEGIN_ASKED, BEGIN_ONE, BEGIN_READ, BEGIN_SNAPSHOT, BEGIN_UNLIMITED, SCHEMA_SETTINGS, begin,
+    };
     use crate::backend::Durability;
 
     /// Whatever the database's or the role's defaults are.
     #[test]
     fn every_transaction_sets_what_it_needs() {
         for sql in [
+            BEGIN_ASKED,
             BEGIN_ONE,
             BEGIN_READ,
             BEGIN_SNAPSHOT,

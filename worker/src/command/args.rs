@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use worker::engine::Rows;
 use worker::error::Error;
-use worker::pace::MaxLag;
+use worker::pace::{Limits, MaxLag, Speed, Window};
 use worker::{credentials, time};
 
 /// The database where nobody named one.
@@ -89,13 +89,26 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_bad: Option<f64>,
 
+    /// How fast: auto (slows down as soon as those who work beside it wait longer than usual, and holds where the server is
+    /// in trouble), off (as fast as can be), or so many source rows a second, such as 2000/s.
+    #[arg(long, value_name = "auto|off|ROWS/s", default_value_t)]
+    pace: Speed,
+
+    /// Hold while this query gives a value that is neither false, 0 nor NULL, or fails; asked every second, may be repeated.
+    #[arg(long, value_name = "SELECT", value_parser = NonEmptyStringValueParser::new())]
+    hold_when: Vec<String>,
+
+    /// Go on only within these hours of the day, UTC, by the database's clock; may be repeated, may go over midnight.
+    #[arg(long = "window", value_name = "HH:MM-HH:MM")]
+    windows: Vec<Window>,
+
     /// Hold while a replica is further behind than this: a duration, or off. PostgreSQL only.
     #[arg(long, value_name = "DURATION", default_value_t)]
-    pub(crate) max_replica_lag: MaxLag,
+    max_replica_lag: MaxLag,
 
     /// A replica or subscriber that may be late, by its application_name; may be repeated.
     #[arg(long = "ignore-replica", value_name = "NAME")]
-    pub(crate) ignored_replicas: Vec<String>,
+    ignored_replicas: Vec<String>,
 
     /// Go on with a run that began in another database: this one is a restored or copied one.
     #[arg(long)]
@@ -111,6 +124,17 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
+    /// How fast the work may be, and what makes it hold.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            speed: self.pace,
+            max_lag: self.max_replica_lag,
+            ignored: self.ignored_replicas.clone(),
+            hold_when: self.hold_when.clone(),
+            windows: self.windows.clone(),
+        }
+    }
+
     /// The database that was named, or the default one. The variable is not the parser's to read: it would show the
     /// option in every usage line as if it were required.
     ///

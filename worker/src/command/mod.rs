@@ -18,11 +18,10 @@ use worker::core::event::Input;
 use worker::demo::{self, DemoError};
 use worker::engine::{self, Ending, Opened, Options, Plan, Sizing};
 use worker::error::{Error, exit};
-use worker::pace::Limits;
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{approval, inputs, journal, report, runs, schema, status, time, units, validate};
+use worker::{approval, inputs, journal, pace, report, runs, schema, status, time, units, validate};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -60,6 +59,7 @@ async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow:
     if args.require_approval {
         approved(database).await?;
     }
+    pace::check(database, &options.limits).await?;
     if args.demo {
         let made = make_demo(database).await?;
         options.as_of.get_or_insert(made);
@@ -146,10 +146,7 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
         window_days: args.window_days,
         max_bad: args.max_bad,
         adopt_database: args.adopt_database,
-        limits: Limits {
-            max_lag: args.max_replica_lag,
-            ignored: args.ignored_replicas.clone(),
-        },
+        limits: args.limits(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
 use crate::error::{Error, Result};
+use crate::pace::Work;
 use crate::projection::{self, Row};
 use crate::retry::Retry;
 use crate::silence::answered;
@@ -71,6 +72,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
                 // In a task of its own, so that nothing ever drops it midway.
                 let to = page.to.clone();
+                let read_rows = u64::try_from(page.read).unwrap_or(0);
                 let commit = batch::commit(
                     context.clone(),
                     row.stream.clone(),
@@ -78,10 +80,13 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     page,
                     refusals,
                 );
+                let turn = context.pace.turn(Work::Write, &context.shutdown).await;
                 let began = Instant::now();
                 let outcome = joined(row, tokio::spawn(commit)).await;
                 let elapsed = began.elapsed();
                 took = (is_full || elapsed > LONG).then_some(elapsed);
+                drop(turn);
+                context.pace.wrote(read_rows, &context.shutdown).await;
                 (outcome, to, next)
             }
             Err(error) => (Err(error), None, None),
@@ -153,6 +158,8 @@ fn read(
     let context = context.clone();
     let row = row.clone();
     tokio::spawn(async move {
+        let _turn = context.pace.turn(Work::Read, &context.shutdown).await;
+        let limit = context.pace.batch_rows(limit);
         let unit = context.unit(&row.unit)?;
         let range = Range {
             lower: row.lower.clone(),

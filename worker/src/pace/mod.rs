@@ -1,70 +1,127 @@
-//! Pace: the work holds while it would do harm. So far one thing makes it hold: a replica that is too far behind.
+//! Pace: the work is as fast as nobody notices, and holds while it would do harm.
 //!
-//! A hold is between batches, with no transaction open. Its beginning and its end are events of the worker's own stream.
+//! - `watch` looks at the server, `reading` says what of it makes the work hold, `gate` when.
+//! - `presence` tells whether somebody else works here, `probe` asks how long they wait, `latency` whether that is longer
+//!   than usual, `gear` how much is done at once, and `turn` lets no more be done.
+//! - `bucket` is so many rows a second.
+//!
+//! A hold and a pause are between batches, with no transaction open. Holds, and changes of the gear, are events of the
+//! worker's own stream.
 
+mod bucket;
+mod gate;
+mod gear;
 mod lag;
+mod latency;
+mod options;
+mod presence;
+mod probe;
+mod reading;
+mod turn;
+mod watch;
+mod window;
 
-use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::lag::Lag;
-use crate::backend::{Database, Replication};
+pub use self::options::{Limits, MaxLag, Speed};
+pub use self::turn::{Turn, Work};
+pub use self::window::Window;
+
+use self::bucket::Bucket;
+use self::gear::{Gear, Gearbox};
+use self::latency::Latency;
+use self::probe::Probe;
+use self::reading::Reading;
+use self::turn::Turns;
+use self::watch::{LOOK, Looked, Watch};
+use crate::backend::{Database, Dialect};
 use crate::core::event::Event;
 use crate::decisions::Decisions;
-use crate::error::{Doing, Result};
+use crate::error::{Error, Result};
 use crate::retry::Retry;
 use crate::shutdown::Shutdown;
-use crate::silence::answered;
 
-/// How often the replicas are looked at, for all tasks of the process together.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often somebody is told that the work still holds.
+/// After how long somebody is told that the work still holds; then after twice as long, and so on.
 const REMINDER: Duration = Duration::from_secs(60);
+const LONGEST_REMINDER: Duration = Duration::from_secs(3_600);
+/// How long it is quiet to see how long an answer takes then: when somebody comes, and now and then while they are here.
+const LEARNING: Duration = Duration::from_millis(250);
+const LEARNING_AGAIN: Duration = Duration::from_millis(120);
+/// How often it is learned again.
+const LEARNED: Duration = Duration::from_secs(20);
+/// Changes of the gear come into the journal no more often than this.
+const TOLD: Duration = Duration::from_secs(5);
+/// Batches a second at a fixed rate: many small ones, so that nobody meets seconds of load and seconds of none.
+const PARTS: u32 = 10;
 
-/// How far replicas may be behind, as an operator says it: `30s`, or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxLag(Option<Duration>);
-
-/// What makes the work hold.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// How far the slowest replica may be behind.
-    pub max_lag: MaxLag,
-    /// Replicas that may be late (a delayed one, a slow subscriber), by their `application_name`.
-    pub ignored: Vec<String>,
-}
-
-/// Holds the work of a process. Shared by its tasks: while one of them waits, all do.
+/// Slows and holds the work of a process. Shared by its tasks: while one of them waits, all do.
 #[derive(Debug)]
 pub struct Pace {
     limits: Limits,
-    seen: tokio::sync::Mutex<Seen>,
+    watch: tokio::sync::Mutex<Watch>,
+    /// Nobody goes on before there was a look, or while there is a hold.
+    is_shut: AtomicBool,
     /// Holds that are over.
     holds: AtomicU64,
+    turns: Arc<Turns>,
+    latency: Arc<Mutex<Latency>>,
+    bucket: Option<Mutex<Bucket>>,
+    gears: Mutex<Gears>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    at: Option<Instant>,
-    lag: Lag,
-    is_warned: bool,
+struct Gears {
+    gearbox: Gearbox,
+    probe: Option<Probe>,
+    learned_at: Option<Instant>,
+    /// The gear that the journal knows, and since when.
+    told: Option<(Gear, Instant)>,
+    /// Why the last change was made that the journal does not know.
+    why: Option<String>,
 }
 
-/// The slowest replica.
-struct Behind {
-    name: String,
-    by: Duration,
+/// Asks the operator's queries once, so that one that cannot be asked is an error before anything is begun.
+///
+/// # Errors
+/// [`Error::Usage`]: one fails. The connection's.
+pub async fn check(database: &Database, limits: &Limits) -> Result<()> {
+    for query in &limits.hold_when {
+        match database.asked(query).await {
+            Ok(_) => {}
+            Err(Error::Database { source, .. })
+                if !crate::backend::is_transient(&source) || crate::backend::is_timeout(&source) =>
+            {
+                return Err(Error::Usage(format!(
+                    "the query of --hold-when cannot be asked: {}; it must be one SELECT that gives one value within 2 s, \
+                     as in --hold-when \"SELECT count(*) > 100 FROM jobs\"",
+                    crate::backend::describe(&source)
+                )));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Pace {
     /// A pace within these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let bucket = match limits.speed {
+            Speed::Rows(rows) => Some(Mutex::new(Bucket::new(rows, Instant::now()))),
+            Speed::Auto | Speed::Off => None,
+        };
         Self {
             limits,
-            seen: tokio::sync::Mutex::default(),
+            watch: tokio::sync::Mutex::default(),
+            is_shut: AtomicBool::new(true),
             holds: AtomicU64::new(0),
+            turns: Arc::new(Turns::new()),
+            latency: Arc::default(),
+            bucket,
+            gears: Mutex::default(),
         }
     }
 
@@ -74,61 +131,104 @@ impl Pace {
     /// # Errors
     /// The database's.
     pub async fn hold(&self, decisions: &Decisions, shutdown: &Shutdown) -> Result<bool> {
-        let Some(limit) = self.limits.max_lag.0 else {
-            return Ok(false);
-        };
         let before = self.holds.load(Ordering::SeqCst);
-        let mut seen = self.seen.lock().await;
-        if seen.at.is_none_or(|at| at.elapsed() >= LOOK)
-            && let Some(behind) = self.look(&mut seen, decisions.database()).await?
-            && behind.by > limit
+        let mut watch = match self.is_shut.load(Ordering::SeqCst) {
+            true => self.watch.lock().await,
+            false => match self.watch.try_lock() {
+                Ok(watch) => watch,
+                // Another task looks, and finds nothing for now.
+                Err(_) => return Ok(false),
+            },
+        };
+        if watch.is_due(Instant::now()) {
+            self.look(&mut watch, decisions.database()).await?;
+            self.tell_gear(decisions, shutdown).await;
+        }
+        while let Some(reading) = watch.holds().cloned()
+            && !shutdown.is_requested()
         {
-            self.wait(&mut seen, (decisions, shutdown), behind, limit)
-                .await?;
+            self.is_shut.store(true, Ordering::SeqCst);
+            self.wait(&mut watch, reading, decisions, shutdown).await?;
             self.holds.fetch_add(1, Ordering::SeqCst);
         }
-        Ok(self.holds.load(Ordering::SeqCst) != before)
+        // Somebody asked to stop meanwhile.
+        let still_holds = watch.holds().is_some();
+        self.is_shut.store(still_holds, Ordering::SeqCst);
+        Ok(still_holds || self.holds.load(Ordering::SeqCst) != before)
     }
 
-    /// Waits until the slowest replica has come up with half of what it may be behind, so that the work does not stutter.
+    /// Waits for a turn to read or write a batch: until the turn is dropped, no more is done than nobody notices.
+    pub async fn turn(&self, work: Work, shutdown: &Shutdown) -> Turn {
+        self.turns.take(work, shutdown).await
+    }
+
+    /// Takes note of source rows that were read, and pauses where these are more than may be read by now.
+    pub async fn wrote(&self, rows: u64, shutdown: &Shutdown) {
+        let Some(bucket) = &self.bucket else {
+            return;
+        };
+        let due = {
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.take(Instant::now(), rows);
+            bucket.due(Instant::now())
+        };
+        if !due.is_zero() {
+            shutdown.sleep(due).await;
+        }
+    }
+
+    /// How long a batch may take, where somebody wants this long: less beside others.
+    #[must_use]
+    pub fn batch_target(&self, wanted: Duration) -> Duration {
+        let most = self.turns.gear().batch();
+        most.map_or(wanted, |most| most.min(wanted))
+    }
+
+    /// How many source rows a batch may have, where somebody wants so many: a fixed rate comes in small parts.
+    #[must_use]
+    pub fn batch_rows(&self, wanted: u32) -> u32 {
+        match self.limits.speed {
+            Speed::Rows(rows) => wanted.min((rows / PARTS).max(1)),
+            Speed::Auto | Speed::Off => wanted,
+        }
+    }
+
+    /// Waits until one thing no longer makes the work hold.
     async fn wait(
         &self,
-        seen: &mut Seen,
-        (decisions, shutdown): (&Decisions, &Shutdown),
-        behind: Behind,
-        limit: Duration,
+        watch: &mut Watch,
+        reading: Reading,
+        decisions: &Decisions,
+        shutdown: &Shutdown,
     ) -> Result<()> {
         let began = Instant::now();
-        let signal = format!("replica {} is behind", behind.name);
         let started = Event::HoldStarted {
-            signal: signal.clone(),
-            value: seconds(behind.by),
-            limit: seconds(limit),
+            signal: reading.signal.clone(),
+            value: reading.shown.clone(),
+            limit: reading.limit.clone(),
         };
         decisions.note(started, shutdown).await?;
-        tell(&behind, limit);
-        let mut told = Instant::now();
+        tracing::warn!("holding: {}", reading.told);
+        let (mut told, mut reminder) = (Instant::now(), REMINDER);
         let mut retry = Retry::default();
-        let mut last = behind.by;
-        while !shutdown.is_requested() && last > limit / 2 {
+        while !shutdown.is_requested() && watch.holds_for(&reading.key) {
             shutdown.sleep(LOOK).await;
-            match self.look(seen, decisions.database()).await {
-                Ok(behind) => {
-                    retry = Retry::default();
-                    last = behind.as_ref().map_or(Duration::ZERO, |behind| behind.by);
-                    if let Some(behind) = behind
-                        && told.elapsed() > REMINDER
-                    {
-                        tell(&behind, limit);
-                        told = Instant::now();
-                    }
-                }
+            match self.look(watch, decisions.database()).await {
+                Ok(()) => retry = Retry::default(),
                 Err(error) => retry.pause(error, shutdown).await?,
             }
+            if told.elapsed() > reminder
+                && let Some(reading) = watch.last(&reading.key)
+            {
+                tracing::warn!("still holding: {}", reading.told);
+                told = Instant::now();
+                reminder = (2 * reminder).min(LONGEST_REMINDER);
+            }
         }
+        let last = watch.last(&reading.key).unwrap_or(&reading);
         let ended = Event::HoldEnded {
-            signal,
-            value: seconds(last),
+            signal: reading.signal.clone(),
+            value: last.shown.clone(),
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         decisions.note(ended, shutdown).await?;
@@ -136,102 +236,94 @@ impl Pace {
         Ok(())
     }
 
-    /// Looks at the replicas; none where there are none, or none that this role may see.
-    async fn look(&self, seen: &mut Seen, database: &Database) -> Result<Option<Behind>> {
-        let (database, ignored) = (database.clone(), self.limits.ignored.clone());
-        let doing = "looking at how far replicas are behind";
-        let look = tokio::spawn(async move { database.replication(&ignored).await.doing(doing) });
-        let Replication {
-            end,
-            slowest,
-            hidden,
-        } = answered(look).await?;
-        seen.at = Some(Instant::now());
-        if hidden > 0 && !std::mem::replace(&mut seen.is_warned, true) {
-            tracing::warn!(
-                "{hidden} replicas are connected, and this role may not see how far they are behind: nothing holds for \
-                 them; GRANT pg_read_all_stats to the role, or say --max-replica-lag off"
-            );
+    /// Looks at all that is due, and takes the gear that it asks for.
+    async fn look(&self, watch: &mut Watch, database: &Database) -> Result<()> {
+        let latency = self.latency().compare(Instant::now());
+        let looked = Looked {
+            database,
+            limits: &self.limits,
+            gear: self.turns.gear(),
+            latency,
+        };
+        watch.look(&looked).await?;
+        if self.limits.speed == Speed::Auto && database.dialect() == Dialect::Postgres {
+            self.shift(watch, database);
         }
-        Ok(slowest.map(|(name, replayed)| Behind {
-            name,
-            by: seen.lag.look(Instant::now(), end, replayed),
-        }))
+        Ok(())
     }
-}
 
-fn tell(behind: &Behind, limit: Duration) {
-    tracing::warn!(
-        "holding: replica {} is {} behind, --max-replica-lag is {}; the work goes on by itself below half of that \
-         (where it is late on purpose: --ignore-replica {})",
-        behind.name,
-        seconds(behind.by),
-        seconds(limit),
-        behind.name
-    );
+    /// Takes the gear that was asked for, and sees to it that it is known what is usual.
+    fn shift(&self, watch: &Watch, database: &Database) {
+        let now = Instant::now();
+        let latency = self.latency().compare(now);
+        let mut gears = self.gears();
+        let was = gears.gearbox.gear();
+        if let Some(why) = gears.gearbox.look(now, &watch.load(latency)) {
+            let gear = gears.gearbox.gear();
+            tracing::info!("{}: {why}", gear.words());
+            gears.why = Some(why);
+            self.turns.shift(gear);
+            match was {
+                // Whoever is here now may be somebody else than the last time.
+                Gear::Full => {
+                    self.latency().forget();
+                    gears.learned_at = None;
+                }
+                _ => self.latency().forget_beside(),
+            }
+        }
+        if gears.gearbox.gear() == Gear::Full {
+            return;
+        }
+        if gears.probe.is_none() {
+            gears.probe = Probe::start(database, &self.turns, &self.latency);
+        }
+        if gears.probe.is_some()
+            && gears
+                .learned_at
+                .is_none_or(|learned| now.saturating_duration_since(learned) >= LEARNED)
+        {
+            let is_known = self.latency().is_known();
+            let quiet = if is_known { LEARNING_AGAIN } else { LEARNING };
+            self.turns.be_quiet(quiet);
+            gears.learned_at = Some(now);
+        }
+    }
+
+    /// Tells the journal of another gear, not too often. That it could not be told does not hold up the work.
+    async fn tell_gear(&self, decisions: &Decisions, shutdown: &Shutdown) {
+        let changed = {
+            let mut gears = self.gears();
+            let now = Instant::now();
+            let gear = gears.gearbox.gear();
+            let (known, since) = gears.told.map_or((Gear::Full, None), |(gear, at)| (gear, Some(at)));
+            let is_soon = since.is_some_and(|since| now.saturating_duration_since(since) < TOLD);
+            if gear == known || is_soon {
+                return;
+            }
+            gears.told = Some((gear, now));
+            Event::PaceChanged {
+                from: known.words(),
+                to: gear.words(),
+                reason: gears.why.take().unwrap_or_default(),
+            }
+        };
+        if let Err(error) = decisions.note(changed, shutdown).await {
+            tracing::warn!("a change of pace is not in the journal: {error}");
+        }
+    }
+
+    fn latency(&self) -> MutexGuard<'_, Latency> {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gears(&self) -> MutexGuard<'_, Gears> {
+        self.gears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// In words, to the tenth of a second.
 fn seconds(duration: Duration) -> String {
     let rest = Duration::from_nanos(u64::from(duration.subsec_nanos() % 100_000_000));
     humantime::format_duration(duration.saturating_sub(rest)).to_string()
-}
-
-impl Default for MaxLag {
-    /// Beyond the ten seconds after which a replica reports at the latest where nothing is written
-    /// (`wal_receiver_status_interval`).
-    fn default() -> Self {
-        Self(Some(Duration::from_secs(30)))
-    }
-}
-
-impl FromStr for MaxLag {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        match humantime::parse_duration(text) {
-            Ok(lag) if lag >= LOOK => Ok(Self(Some(lag))),
-            _ => Err("it must be a duration of a second or more, such as 30s or 2m, or off".into()),
-        }
-    }
-}
-
-impl std::fmt::Display for MaxLag {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(lag) => write!(out, "{}", humantime::format_duration(lag)),
-            None => out.write_str("off"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::str::FromStr as _;
-
-    use super::MaxLag;
-
-    #[test]
-    fn a_lag_is_a_duration_or_off() {
-        for (text, shown) in [
-            ("30s", Some("30s")),
-            ("1500ms", Some("1s 500ms")),
-            ("2m", Some("2m")),
-            ("off", Some("off")),
-            ("0", None),
-            ("0s", None),
-            ("999ms", None),
-            ("30", None),
-            ("-1s", None),
-            ("", None),
-        ] {
-            let parsed = MaxLag::from_str(text).ok().map(|lag| lag.to_string());
-            assert_eq!(parsed.as_deref(), shown, "{text}");
-        }
-        let default = MaxLag::default();
-        assert_eq!(MaxLag::from_str(&default.to_string()), Ok(default));
-    }
 }

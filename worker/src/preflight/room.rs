@@ -1,12 +1,10 @@
 //! Room: on the disk for rows and log, and whoever keeps the log from being removed.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use super::{Finding, Machine};
 use crate::backend::Database;
-use crate::backend::health::{Archiver, Slot, Storage, WalRoom};
+use crate::backend::health::{Archiver, Slot, WalRoom, here};
 use crate::error::{Doing, Result};
 use crate::forecast::Need;
 use crate::size::show;
@@ -52,25 +50,6 @@ pub(super) async fn look(
     }
     findings.push(replicas(database).await?);
     Ok(findings)
-}
-
-/// Where the data is, if that is on this machine: the control file that lies there is this server's own. A server in a
-/// container, or behind a tunnel, may name a folder that is somebody else's here.
-async fn here(database: &Database, storage: Storage) -> Result<Option<String>> {
-    let Some(data) = storage.data.filter(|_| storage.is_known) else {
-        return Ok(None);
-    };
-    let control = Path::new(&data).join("global/pg_control");
-    let mut first = [0; 8];
-    let read = File::open(control).and_then(|mut file| file.read_exact(&mut first));
-    if read.is_err() {
-        return Ok(None);
-    }
-    let identity = database.identity().await?;
-    let own = format!("cluster {} ", u64::from_ne_bytes(first));
-    Ok(identity
-        .contains(&own)
-        .then(|| storage.tablespace.unwrap_or(data)))
 }
 
 /// `free`: none where nobody can tell.

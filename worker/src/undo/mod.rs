@@ -19,7 +19,7 @@ use crate::decisions::Decisions;
 use crate::error::{Doing, Error, Result};
 use crate::fault;
 use crate::journal::{self, Stream};
-use crate::pace::Pace;
+use crate::pace::{Pace, Work};
 use crate::projection;
 use crate::retry::Retry;
 use crate::runs;
@@ -127,9 +127,14 @@ pub async fn undo(
                 }
                 let undone =
                     undo_batch(database, run, pin, &references, &row.stream, worker, pieces);
-                match undone.await {
+                let turn = pace.turn(Work::Write, shutdown).await;
+                let undone = undone.await;
+                drop(turn);
+                match undone {
                     Ok(Some((removed, kept))) => {
                         retry = Retry::default();
+                        let rows = u64::try_from(removed + kept).unwrap_or(0);
+                        pace.wrote(rows, shutdown).await;
                         progress(removed, kept);
                     }
                     Ok(None) => break,

@@ -55,6 +55,7 @@ const WORKERS: &[&str] = &[
     "BatchResized",
     "HoldStarted",
     "HoldEnded",
+    "PaceChanged",
     "WorkerStopped",
 ];
 const PARTITIONS: &[&str] = &["RowQuarantined", "BatchCommitted", "BatchUndone"];

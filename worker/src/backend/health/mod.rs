@@ -1,7 +1,9 @@
 //! What a database tells of itself before anything is done to it. Each question stands alone; none changes anything.
 
 mod activity;
+mod asked;
 mod growth;
+mod pressure;
 mod rights;
 mod room;
 mod server;
@@ -14,7 +16,9 @@ use crate::error::{Doing, Result};
 
 pub use self::activity::{Freeze, Prepared, Sequence, Transaction};
 pub use self::growth::{Sizes, sizes};
+pub use self::pressure::{Chores, Sessions};
 pub use self::rights::{Lacking, Owner};
+pub(crate) use self::room::here;
 pub use self::room::{Archiver, Slot, Storage, WalRoom};
 pub use self::server::{Collation, Server};
 pub use self::session::Session;

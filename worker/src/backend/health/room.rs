@@ -1,5 +1,9 @@
 //! The write-ahead log, whoever keeps it, and where the data is.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use sea_orm::FromQueryResult;
 
 use super::super::Database;
@@ -71,6 +75,25 @@ const STORAGE: &str = r#"SELECT (SELECT setting FROM pg_settings WHERE name = 'd
         has_function_privilege('pg_control_system()', 'EXECUTE') AS "is_known",
         pg_database_size(d.oid) AS "bytes"
     FROM pg_database d WHERE d.datname = current_database()"#;
+
+/// Where the data is, if that is on this machine: the control file that lies there is this server's own. A server in a
+/// container, or behind a tunnel, may name a folder that is somebody else's here.
+pub(crate) async fn here(database: &Database, storage: Storage) -> Result<Option<String>> {
+    let Some(data) = storage.data.filter(|_| storage.is_known) else {
+        return Ok(None);
+    };
+    let control = Path::new(&data).join("global/pg_control");
+    let mut first = [0; 8];
+    let read = File::open(control).and_then(|mut file| file.read_exact(&mut first));
+    if read.is_err() {
+        return Ok(None);
+    }
+    let identity = database.identity().await?;
+    let own = format!("cluster {} ", u64::from_ne_bytes(first));
+    Ok(identity
+        .contains(&own)
+        .then(|| storage.tablespace.unwrap_or(data)))
+}
 
 /// Each is for PostgreSQL alone.
 impl Database {

@@ -45,6 +45,7 @@ impl Event {
             Self::BatchResized { .. } => "BatchResized",
             Self::HoldStarted { .. } => "HoldStarted",
             Self::HoldEnded { .. } => "HoldEnded",
+            Self::PaceChanged { .. } => "PaceChanged",
             Self::WorkerStopped { .. } => "WorkerStopped",
             Self::PreflightChecked(_) => "PreflightChecked",
             Self::BackupTaken(_) => "BackupTaken",
@@ -93,6 +94,7 @@ impl Event {
             | Self::BatchResized { .. }
             | Self::HoldStarted { .. }
             | Self::HoldEnded { .. }
+            | Self::PaceChanged { .. }
             | Self::WorkerStopped { .. } => Home::Worker,
             Self::PreflightChecked(_)
             | Self::BackupTaken(_)

@@ -22,7 +22,7 @@ pub use self::run::{
 /// - 1: the first.
 /// - 2: `HoldStarted`, `HoldEnded`.
 /// - 3: the runbook's events, from `PreflightChecked` on.
-/// - 4: `SourceMarked`; `UnitCompleted` tells where a catch-up pass was not needed.
+/// - 4: `SourceMarked`, `PaceChanged`; `UnitCompleted` tells where a catch-up pass was not needed.
 pub const FORMAT: i32 = 4;
 
 /// The stored names of all events.
@@ -45,6 +45,7 @@ pub const KINDS: [&str; 41] = [
     "BatchResized",
     "HoldStarted",
     "HoldEnded",
+    "PaceChanged",
     "WorkerStopped",
     "PreflightChecked",
     "BackupTaken",
@@ -195,6 +196,15 @@ pub enum Event {
         value: String,
         /// How long it held.
         millis: u64,
+    },
+    /// The process works faster or slower from now on. A worker's stream.
+    PaceChanged {
+        /// How it worked until now.
+        from: String,
+        /// How it works from now on.
+        to: String,
+        /// Why.
+        reason: String,
     },
     /// A worker process ended in order; a start without a stop was a crash. A worker's stream.
     WorkerStopped {

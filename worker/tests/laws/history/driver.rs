@@ -146,7 +146,7 @@ impl<'a> Driver<'a> {
                 self.say(RUN, Event::BudgetChanged { from, to });
             }
             Move::Worker => {
-                let event = match self.draw(5) {
+                let event = match self.draw(6) {
                     0 => Event::WorkerStarted {
                         release: "0".into(),
                         process: 1,
@@ -167,6 +167,11 @@ impl<'a> Driver<'a> {
                         signal: "s".into(),
                         value: "0s".into(),
                         millis: 1,
+                    },
+                    4 => Event::PaceChanged {
+                        from: "fast".into(),
+                        to: "slow".into(),
+                        reason: String::new(),
                     },
                     _ => Event::WorkerStopped {
                         reason: String::new(),
