@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use worker::pace::{Limits, MaxLag, Speed, Window};
+use worker::pace::{Limits, MaxLag, MaxLogRate, Speed, Window};
 
 /// How fast, and what makes it hold.
 #[derive(Debug, Args)]
@@ -24,6 +24,11 @@ pub(crate) struct PaceArgs {
     #[arg(long, value_name = "DURATION", default_value_t)]
     max_replica_lag: MaxLag,
 
+    /// Slow down so that the server writes no more log (WAL) than this, whoever makes it, such as 20MB/s; or off. PostgreSQL
+    /// only.
+    #[arg(long, value_name = "BYTES/s", default_value_t)]
+    max_wal_rate: MaxLogRate,
+
     /// A replica or subscriber that may be late, by its application_name; may be repeated.
     #[arg(long = "ignore-replica", value_name = "NAME")]
     ignored_replicas: Vec<String>,
@@ -36,6 +41,7 @@ impl PaceArgs {
             speed: self.pace,
             max_lag: self.max_replica_lag,
             ignored: self.ignored_replicas.clone(),
+            max_log_rate: self.max_wal_rate,
             hold_when: self.hold_when.clone(),
             windows: self.windows.clone(),
         }

@@ -40,6 +40,7 @@ mod kill;
 mod late;
 mod operator;
 mod oracle;
+mod pace;
 mod plan;
 mod preflight;
 mod refusals;

@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use worker::engine::Rows;
 use worker::error::Error;
-use worker::pace::{Limits, MaxLag, Speed, Window};
+use worker::pace::{Limits, MaxLag, MaxLogRate, Speed, Window};
 use worker::{credentials, time};
 
 /// The database where nobody named one.
@@ -106,6 +106,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value_t)]
     max_replica_lag: MaxLag,
 
+    /// Slow down so that the server writes no more log (WAL) than this, whoever makes it, such as 20MB/s; or off. PostgreSQL
+    /// only.
+    #[arg(long, value_name = "BYTES/s", default_value_t)]
+    max_wal_rate: MaxLogRate,
+
     /// A replica or subscriber that may be late, by its application_name; may be repeated.
     #[arg(long = "ignore-replica", value_name = "NAME")]
     ignored_replicas: Vec<String>,
@@ -130,6 +135,7 @@ impl RunArgs {
             speed: self.pace,
             max_lag: self.max_replica_lag,
             ignored: self.ignored_replicas.clone(),
+            max_log_rate: self.max_wal_rate,
             hold_when: self.hold_when.clone(),
             windows: self.windows.clone(),
         }

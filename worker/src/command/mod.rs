@@ -21,7 +21,9 @@ use worker::error::{Error, exit};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{approval, inputs, journal, pace, report, runs, schema, status, time, units, validate};
+use worker::{
+    approval, inputs, journal, pace, report, runs, schema, status, time, units, validate,
+};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);

@@ -25,7 +25,10 @@ impl Bucket {
     /// Takes rows out that were read.
     pub(super) fn take(&mut self, now: Instant, rows: u64) {
         self.fill(now);
-        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer rows than 2^53")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a batch has far fewer rows than 2^53"
+        )]
         let rows = rows as f64;
         self.left -= rows;
     }

@@ -131,7 +131,11 @@ impl Gearbox {
     /// Takes note of what the process meets; gives why the gear is another from now on, where it is.
     pub(super) fn look(&mut self, now: Instant, load: &Load) -> Option<String> {
         let Some(others) = load.others.as_ref().or(load.pressure.as_ref()) else {
-            *self = Self { place: self.place, since: self.since, ..Self::default() };
+            *self = Self {
+                place: self.place,
+                since: self.since,
+                ..Self::default()
+            };
             return self.change(now, 0, || "nobody else works here".into());
         };
         let is_new = !std::mem::replace(&mut self.is_beside, true);
@@ -158,9 +162,9 @@ impl Gearbox {
         }
         if ratio >= noticed {
             let lower = self.place + 1;
-            let is_low = GEARS.get(lower).is_none_or(
-                |gear| matches!(gear, Gear::One(share) if *share < LOWEST_FOR_NOTICED),
-            );
+            let is_low = GEARS
+                .get(lower)
+                .is_none_or(|gear| matches!(gear, Gear::One(share) if *share < LOWEST_FOR_NOTICED));
             return match is_low || !has_kept(DWELL) {
                 true => None,
                 false => self.change(now, lower, words),
@@ -178,7 +182,9 @@ impl Gearbox {
         let is_higher = self.place > 0 && load.pressure.is_none();
         let is_calm = now.saturating_duration_since(since) >= wait && has_kept(wait);
         match is_higher && is_calm {
-            true => self.change(now, self.place - 1, || "nobody waits longer than usual".into()),
+            true => self.change(now, self.place - 1, || {
+                "nobody waits longer than usual".into()
+            }),
             false => None,
         }
     }
@@ -218,7 +224,10 @@ mod tests {
         let usual = Duration::from_millis(2);
         Load {
             others: is_beside.then(|| "somebody".to_owned()),
-            latency: is_beside.then(|| Compared { now: usual.mul_f64(ratio), usual }),
+            latency: is_beside.then(|| Compared {
+                now: usual.mul_f64(ratio),
+                usual,
+            }),
             pressure: None,
         }
     }
@@ -235,33 +244,65 @@ mod tests {
     #[test]
     fn alone_it_is_at_full_speed_and_beside_others_at_once_gentle() {
         let (mut gearbox, mut now) = (Gearbox::default(), Instant::now());
-        assert_eq!(after(&mut gearbox, &mut now, 10, &load(false, 1.0)), Gear::Full);
-        assert_eq!(after(&mut gearbox, &mut now, 1, &load(true, 1.0)), Gear::One(100));
-        assert_eq!(after(&mut gearbox, &mut now, 1, &load(false, 1.0)), Gear::Full);
+        assert_eq!(
+            after(&mut gearbox, &mut now, 10, &load(false, 1.0)),
+            Gear::Full
+        );
+        assert_eq!(
+            after(&mut gearbox, &mut now, 1, &load(true, 1.0)),
+            Gear::One(100)
+        );
+        assert_eq!(
+            after(&mut gearbox, &mut now, 1, &load(false, 1.0)),
+            Gear::Full
+        );
     }
 
     #[test]
     fn what_is_noticed_costs_a_third_and_what_harms_nearly_all() {
         let (mut gearbox, mut now) = (Gearbox::default(), Instant::now());
-        assert_eq!(after(&mut gearbox, &mut now, 200, &load(true, 2.0)), Gear::One(65));
-        assert_eq!(after(&mut gearbox, &mut now, 200, &load(true, 4.0)), Gear::One(8));
-        assert_eq!(after(&mut gearbox, &mut now, 200, &load(true, 1.4)), Gear::One(8));
-        assert_eq!(after(&mut gearbox, &mut now, 100, &load(true, 1.0)), Gear::One(100));
+        assert_eq!(
+            after(&mut gearbox, &mut now, 200, &load(true, 2.0)),
+            Gear::One(65)
+        );
+        assert_eq!(
+            after(&mut gearbox, &mut now, 200, &load(true, 4.0)),
+            Gear::One(8)
+        );
+        assert_eq!(
+            after(&mut gearbox, &mut now, 200, &load(true, 1.4)),
+            Gear::One(8)
+        );
+        assert_eq!(
+            after(&mut gearbox, &mut now, 100, &load(true, 1.0)),
+            Gear::One(100)
+        );
     }
 
     /// Where nobody notices, it ends at full speed; where they notice that, it tries ever more rarely.
     #[test]
     fn more_at_once_is_tried_and_given_up() {
         let (mut gearbox, mut now) = (Gearbox::default(), Instant::now());
-        assert_eq!(after(&mut gearbox, &mut now, 300, &load(true, 1.0)), Gear::Full);
+        assert_eq!(
+            after(&mut gearbox, &mut now, 300, &load(true, 1.0)),
+            Gear::Full
+        );
         let (mut trials, looks) = (0, 20_000);
         for _ in 0..looks {
-            let ratio = if matches!(gearbox.gear(), Gear::One(_)) { 1.0 } else { 1.4 };
+            let ratio = if matches!(gearbox.gear(), Gear::One(_)) {
+                1.0
+            } else {
+                1.4
+            };
             let was = gearbox.gear();
             after(&mut gearbox, &mut now, 1, &load(true, ratio));
             trials += u32::from(was == Gear::One(100) && gearbox.gear() == Gear::OneWrite);
         }
-        assert!((3..20).contains(&trials), "{trials} trials in {:?}", looks * LOOK);
+        assert!(
+            (3..20).contains(&trials),
+            "{trials} trials in {:?}",
+            looks * LOOK
+        );
     }
 
     proptest! {

@@ -13,6 +13,7 @@ mod gate;
 mod gear;
 mod lag;
 mod latency;
+mod log_rate;
 mod options;
 mod presence;
 mod probe;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::log_rate::MaxLogRate;
 pub use self::options::{Limits, MaxLag, Speed};
 pub use self::turn::{Turn, Work};
 pub use self::window::Window;
@@ -36,7 +38,7 @@ use self::probe::Probe;
 use self::reading::Reading;
 use self::turn::Turns;
 use self::watch::{LOOK, Looked, Watch};
-use crate::backend::{Database, Dialect};
+use crate::backend::{self, Database, Dialect};
 use crate::core::event::Event;
 use crate::decisions::Decisions;
 use crate::error::{Error, Result};
@@ -59,15 +61,24 @@ const PARTS: u32 = 10;
 /// Slows and holds the work of a process. Shared by its tasks: while one of them waits, all do.
 #[derive(Debug)]
 pub struct Pace {
-    limits: Limits,
-    watch: tokio::sync::Mutex<Watch>,
+    shared: Arc<Shared>,
     /// Nobody goes on before there was a look, or while there is a hold.
     is_shut: AtomicBool,
     /// Holds that are over.
     holds: AtomicU64,
+    bucket: Option<Mutex<Bucket>>,
+    /// Ends the looks beside the work, which begin with the first of it.
+    stop: Shutdown,
+    is_begun: AtomicBool,
+}
+
+/// What is looked at before a batch, and while one is under way.
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    watch: tokio::sync::Mutex<Watch>,
     turns: Arc<Turns>,
     latency: Arc<Mutex<Latency>>,
-    bucket: Option<Mutex<Bucket>>,
     gears: Mutex<Gears>,
 }
 
@@ -76,11 +87,16 @@ struct Gears {
     gearbox: Gearbox,
     probe: Option<Probe>,
     learned_at: Option<Instant>,
-    /// The gear that the journal knows, and since when.
-    told: Option<(Gear, Instant)>,
+    /// The pace that the journal knows, and since when.
+    told: Option<(String, Instant)>,
+    /// Whether the log's rate slows the work down.
+    is_log_limited: bool,
     /// Why the last change was made that the journal does not know.
     why: Option<String>,
 }
+
+/// `read_only_sql_transaction`: the query would change something.
+const WRITES: &str = "25006";
 
 /// Asks the operator's queries once, so that one that cannot be asked is an error before anything is begun.
 ///
@@ -91,12 +107,14 @@ pub async fn check(database: &Database, limits: &Limits) -> Result<()> {
         match database.asked(query).await {
             Ok(_) => {}
             Err(Error::Database { source, .. })
-                if !crate::backend::is_transient(&source) || crate::backend::is_timeout(&source) =>
+                if !backend::is_transient(&source)
+                    || backend::is_timeout(&source)
+                    || backend::code(&source).as_deref() == Some(WRITES) =>
             {
                 return Err(Error::Usage(format!(
                     "the query of --hold-when cannot be asked: {}; it must be one SELECT that gives one value within 2 s, \
                      as in --hold-when \"SELECT count(*) > 100 FROM jobs\"",
-                    crate::backend::describe(&source)
+                    backend::describe(&source)
                 )));
             }
             Err(error) => return Err(error),
@@ -114,14 +132,18 @@ impl Pace {
             Speed::Auto | Speed::Off => None,
         };
         Self {
-            limits,
-            watch: tokio::sync::Mutex::default(),
+            shared: Arc::new(Shared {
+                limits,
+                watch: tokio::sync::Mutex::default(),
+                turns: Arc::new(Turns::new()),
+                latency: Arc::default(),
+                gears: Mutex::default(),
+            }),
             is_shut: AtomicBool::new(true),
             holds: AtomicU64::new(0),
-            turns: Arc::new(Turns::new()),
-            latency: Arc::default(),
             bucket,
-            gears: Mutex::default(),
+            stop: Shutdown::default(),
+            is_begun: AtomicBool::new(false),
         }
     }
 
@@ -131,19 +153,23 @@ impl Pace {
     /// # Errors
     /// The database's.
     pub async fn hold(&self, decisions: &Decisions, shutdown: &Shutdown) -> Result<bool> {
+        if !self.is_begun.swap(true, Ordering::SeqCst) {
+            let (shared, database) = (self.shared.clone(), decisions.database().clone());
+            tokio::spawn(beside(shared, database, self.stop.clone()));
+        }
         let before = self.holds.load(Ordering::SeqCst);
         let mut watch = match self.is_shut.load(Ordering::SeqCst) {
-            true => self.watch.lock().await,
-            false => match self.watch.try_lock() {
+            true => self.shared.watch.lock().await,
+            false => match self.shared.watch.try_lock() {
                 Ok(watch) => watch,
-                // Another task looks, and finds nothing for now.
+                // Somebody looks, and has found nothing so far.
                 Err(_) => return Ok(false),
             },
         };
         if watch.is_due(Instant::now()) {
-            self.look(&mut watch, decisions.database()).await?;
-            self.tell_gear(decisions, shutdown).await;
+            self.shared.look(&mut watch, decisions.database()).await?;
         }
+        self.tell_gear(decisions, shutdown).await;
         while let Some(reading) = watch.holds().cloned()
             && !shutdown.is_requested()
         {
@@ -159,7 +185,7 @@ impl Pace {
 
     /// Waits for a turn to read or write a batch: until the turn is dropped, no more is done than nobody notices.
     pub async fn turn(&self, work: Work, shutdown: &Shutdown) -> Turn {
-        self.turns.take(work, shutdown).await
+        self.shared.turns.take(work, shutdown).await
     }
 
     /// Takes note of source rows that were read, and pauses where these are more than may be read by now.
@@ -180,14 +206,14 @@ impl Pace {
     /// How long a batch may take, where somebody wants this long: less beside others.
     #[must_use]
     pub fn batch_target(&self, wanted: Duration) -> Duration {
-        let most = self.turns.gear().batch();
+        let most = self.shared.turns.gear().batch();
         most.map_or(wanted, |most| most.min(wanted))
     }
 
     /// How many source rows a batch may have, where somebody wants so many: a fixed rate comes in small parts.
     #[must_use]
     pub fn batch_rows(&self, wanted: u32) -> u32 {
-        match self.limits.speed {
+        match self.shared.limits.speed {
             Speed::Rows(rows) => wanted.min((rows / PARTS).max(1)),
             Speed::Auto | Speed::Off => wanted,
         }
@@ -213,7 +239,7 @@ impl Pace {
         let mut retry = Retry::default();
         while !shutdown.is_requested() && watch.holds_for(&reading.key) {
             shutdown.sleep(LOOK).await;
-            match self.look(watch, decisions.database()).await {
+            match self.shared.look(watch, decisions.database()).await {
                 Ok(()) => retry = Retry::default(),
                 Err(error) => retry.pause(error, shutdown).await?,
             }
@@ -236,6 +262,42 @@ impl Pace {
         Ok(())
     }
 
+    /// Tells the journal of another gear, not too often. That it could not be told does not hold up the work.
+    async fn tell_gear(&self, decisions: &Decisions, shutdown: &Shutdown) {
+        let changed = {
+            let mut gears = self.shared.gears();
+            let now = Instant::now();
+            let mut pace = gears.gearbox.gear().words();
+            if gears.is_log_limited {
+                pace.push_str(", no more log than --max-wal-rate");
+            }
+            let told = gears.told.clone();
+            let is_soon = told.as_ref().is_some_and(|(_, at)| now - *at < TOLD);
+            let known = told.map_or_else(|| Gear::Full.words(), |(known, _)| known);
+            if pace == known || is_soon {
+                return;
+            }
+            gears.told = Some((pace.clone(), now));
+            let rate = || "how much log the server writes".to_owned();
+            Event::PaceChanged {
+                from: known,
+                to: pace,
+                reason: gears.why.take().unwrap_or_else(rate),
+            }
+        };
+        if let Err(error) = decisions.note(changed, shutdown).await {
+            tracing::warn!("a change of pace is not in the journal: {error}");
+        }
+    }
+}
+
+impl Drop for Pace {
+    fn drop(&mut self) {
+        self.stop.request();
+    }
+}
+
+impl Shared {
     /// Looks at all that is due, and takes the gear that it asks for.
     async fn look(&self, watch: &mut Watch, database: &Database) -> Result<()> {
         let latency = self.latency().compare(Instant::now());
@@ -246,6 +308,8 @@ impl Pace {
             latency,
         };
         watch.look(&looked).await?;
+        self.turns.spare(watch.share());
+        self.gears().is_log_limited = watch.share() < 0.95;
         if self.limits.speed == Speed::Auto && database.dialect() == Dialect::Postgres {
             self.shift(watch, database);
         }
@@ -290,35 +354,31 @@ impl Pace {
         }
     }
 
-    /// Tells the journal of another gear, not too often. That it could not be told does not hold up the work.
-    async fn tell_gear(&self, decisions: &Decisions, shutdown: &Shutdown) {
-        let changed = {
-            let mut gears = self.gears();
-            let now = Instant::now();
-            let gear = gears.gearbox.gear();
-            let (known, since) = gears.told.map_or((Gear::Full, None), |(gear, at)| (gear, Some(at)));
-            let is_soon = since.is_some_and(|since| now.saturating_duration_since(since) < TOLD);
-            if gear == known || is_soon {
-                return;
-            }
-            gears.told = Some((gear, now));
-            Event::PaceChanged {
-                from: known.words(),
-                to: gear.words(),
-                reason: gears.why.take().unwrap_or_default(),
-            }
-        };
-        if let Err(error) = decisions.note(changed, shutdown).await {
-            tracing::warn!("a change of pace is not in the journal: {error}");
-        }
-    }
-
     fn latency(&self) -> MutexGuard<'_, Latency> {
         self.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gears(&self) -> MutexGuard<'_, Gears> {
         self.gears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks while batches are under way: whoever waits for a lock of one waits no longer than it.
+async fn beside(shared: Arc<Shared>, database: Database, stop: Shutdown) {
+    while !stop.is_requested() {
+        stop.sleep(LOOK / 2).await;
+        if !shared.turns.under_way().1 {
+            continue;
+        }
+        let Ok(mut watch) = shared.watch.try_lock() else {
+            continue;
+        };
+        // What fails here fails again before the next batch, where it is told.
+        if watch.is_due(Instant::now())
+            && let Err(error) = shared.look(&mut watch, &database).await
+        {
+            tracing::debug!("a look beside the work failed: {error}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::log_rate::MaxLogRate;
 use super::window::Window;
 
 /// Rows a second that nobody comes near.
@@ -34,6 +35,8 @@ pub struct Limits {
     pub max_lag: MaxLag,
     /// Replicas that may be late (a delayed one, a slow subscriber), by their `application_name`.
     pub ignored: Vec<String>,
+    /// How much log the server may write.
+    pub max_log_rate: MaxLogRate,
     /// Queries of the operator's: it holds while one of them gives a value that is neither false, 0 nor NULL.
     pub hold_when: Vec<String>,
     /// The hours in which it may go on; empty: all.
@@ -53,7 +56,9 @@ impl FromStr for Speed {
         let are_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         match digits.parse() {
             Ok(rows) if are_digits && (1..=MOST_ROWS).contains(&rows) => Ok(Self::Rows(rows)),
-            _ => Err("it must be auto, off, or rows a second such as 2000/s, at most 10000000/s".into()),
+            _ => Err(
+                "it must be auto, off, or rows a second such as 2000/s, at most 10000000/s".into(),
+            ),
         }
     }
 }

@@ -55,7 +55,10 @@ mod tests {
             presence.look(false);
             for look in 0..1_000 {
                 // Its moment may lie across two looks.
-                assert!(!presence.look(look % every < 2), "every {every}, look {look}");
+                assert!(
+                    !presence.look(look % every < 2),
+                    "every {every}, look {look}"
+                );
             }
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::gate::Bounds;
 use super::gear::Gear;
 use super::latency::Compared;
-use super::window::{Window, clock};
 use super::seconds as spelled;
+use super::window::{Window, clock};
 use crate::backend::health::{Chores, Sessions};
 use crate::size;
 
@@ -53,7 +53,10 @@ fn bounds_of_a_word(patience: Duration, calm: Duration) -> Bounds {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts and sizes, far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts and sizes, far below 2^53"
+)]
 fn number(count: i64) -> f64 {
     count as f64
 }
@@ -289,7 +292,9 @@ pub(super) fn of_latency(gear: Gear, latency: Option<Compared>) -> Reading {
             patience: seconds(3),
             calm: seconds(10),
         },
-        told: format!("a small question takes {shown} beside a batch, though the work is as slow as it can be"),
+        told: format!(
+            "a small question takes {shown} beside a batch, though the work is as slow as it can be"
+        ),
         shown,
     }
 }
@@ -338,13 +343,24 @@ mod tests {
     #[test]
     fn a_healthy_server_holds_nothing() {
         assert!(!of_sessions(&IDLE).iter().any(holds));
-        let busy = Sessions { busy: 40, active: 40, waiting: 3, ..IDLE };
+        let busy = Sessions {
+            busy: 40,
+            active: 40,
+            waiting: 3,
+            ..IDLE
+        };
         assert!(!of_sessions(&busy).iter().any(holds));
         assert!(!of_chores(&HEALTHY).iter().any(holds));
-        let room = Room { free: 2 << 30, all: 4_000 << 30 };
+        let room = Room {
+            free: 2 << 30,
+            all: 4_000 << 30,
+        };
         assert!(!holds(&of_room(room)));
         // A small disk with a tenth of it left.
-        assert!(!holds(&of_room(Room { free: 6 << 20, all: 60 << 20 })));
+        assert!(!holds(&of_room(Room {
+            free: 6 << 20,
+            all: 60 << 20
+        })));
         assert!(hours(&[], 0).is_none());
     }
 
@@ -359,14 +375,29 @@ mod tests {
             troubles.push(of_sessions(&sessions).to_vec());
         }
         for chores in [
-            Chores { is_archiving_failing: true, ..HEALTHY },
-            Chores { unarchived: Some(2 << 30), ..HEALTHY },
-            Chores { losing: Some("s".into()), ..HEALTHY },
+            Chores {
+                is_archiving_failing: true,
+                ..HEALTHY
+            },
+            Chores {
+                unarchived: Some(2 << 30),
+                ..HEALTHY
+            },
+            Chores {
+                losing: Some("s".into()),
+                ..HEALTHY
+            },
         ] {
             troubles.push(of_chores(&chores));
         }
-        troubles.push(vec![of_room(Room { free: 1 << 20, all: 60 << 20 })]);
-        troubles.push(vec![of_room(Room { free: 1 << 29, all: 4_000 << 30 })]);
+        troubles.push(vec![of_room(Room {
+            free: 1 << 20,
+            all: 60 << 20,
+        })]);
+        troubles.push(vec![of_room(Room {
+            free: 1 << 29,
+            all: 4_000 << 30,
+        })]);
         for trouble in &troubles {
             let holding = trouble.iter().filter(|reading| holds(reading)).count();
             assert_eq!(holding, 1, "{trouble:?}");

@@ -36,6 +36,8 @@ pub(super) struct Turns {
 #[derive(Debug)]
 struct State {
     gear: Gear,
+    /// The share of its time that the process may work, whatever the gear.
+    share: f64,
     /// Nobody begins before.
     rests_until: Option<Instant>,
     /// The same, to see how long an answer takes in quiet.
@@ -47,6 +49,7 @@ impl Turns {
         Self {
             state: Mutex::new(State {
                 gear: Gear::Full,
+                share: 1.0,
                 rests_until: None,
                 quiet_until: None,
             }),
@@ -60,8 +63,16 @@ impl Turns {
         self.lock().gear
     }
 
+    /// Takes another gear; a pause of the one before is over.
     pub(super) fn shift(&self, gear: Gear) {
-        self.lock().gear = gear;
+        let mut state = self.lock();
+        state.gear = gear;
+        state.rests_until = None;
+    }
+
+    /// Takes a share of the time, above 0 and up to 1.
+    pub(super) fn spare(&self, share: f64) {
+        self.lock().share = share;
     }
 
     /// Lets nobody begin for a while, so that it is quiet.
@@ -103,19 +114,18 @@ impl Turns {
         Turn {
             turns: self.clone(),
             began: Instant::now(),
-            permit,
+            _permit: permit,
         }
     }
 
     /// How long nobody may begin.
     fn wait(&self) -> Option<Duration> {
         let state = self.lock();
-        let rests = match state.gear {
-            Gear::Full | Gear::OneWrite => None,
-            Gear::One(_) => state.rests_until,
-        };
         let now = Instant::now();
-        let wait = rests.max(state.quiet_until)?.saturating_duration_since(now);
+        let wait = state
+            .rests_until
+            .max(state.quiet_until)?
+            .saturating_duration_since(now);
         (!wait.is_zero()).then_some(wait)
     }
 
@@ -129,16 +139,20 @@ impl Turns {
 pub struct Turn {
     turns: Arc<Turns>,
     began: Instant,
-    permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         self.turns.ended.fetch_add(1, Ordering::SeqCst);
-        if self.permit.is_some() {
-            let mut state = self.turns.lock();
-            let pause = state.gear.pause(self.began.elapsed()).min(LONGEST);
-            state.rests_until = Some(Instant::now() + pause);
+        let mut state = self.turns.lock();
+        let (worked, share) = (self.began.elapsed(), state.share.max(0.01));
+        let spared = worked.mul_f64(1.0 / share - 1.0);
+        let pause = state.gear.pause(worked).max(spared).min(LONGEST);
+        // One that began before the pause may end within it.
+        let until = Some(Instant::now() + pause);
+        if !pause.is_zero() {
+            state.rests_until = state.rests_until.max(until);
         }
     }
 }

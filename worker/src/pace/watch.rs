@@ -1,6 +1,7 @@
 //! Looks at everything that may slow the work down or make it hold, in turn and no more often than needed.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::statvfs;
@@ -9,6 +10,7 @@ use super::gate::Gate;
 use super::gear::{Gear, Load};
 use super::lag::Lag;
 use super::latency::Compared;
+use super::log_rate::LogRate;
 use super::options::{Limits, Speed};
 use super::presence::Presence;
 use super::reading::{self, Reading, Room};
@@ -46,6 +48,11 @@ pub(super) struct Watch {
     requested_at: [Option<Instant>; 2],
     pressure: Option<String>,
     others: Option<String>,
+    log_rate: LogRate,
+    /// The share of its time that the process may work.
+    share: Option<f64>,
+    /// Where the disk is that the database grows on, once that is known.
+    place: Option<Option<PathBuf>>,
     /// The newest of each, by its key.
     readings: Vec<Reading>,
     /// What was said once.
@@ -104,9 +111,16 @@ impl Watch {
         }
     }
 
+    /// The share of its time that the process may work, so that no more log is written than may be.
+    pub(super) fn share(&self) -> f64 {
+        self.share.unwrap_or(1.0)
+    }
+
     /// What makes the work hold, the first of it.
     pub(super) fn holds(&self) -> Option<&Reading> {
-        self.readings.iter().find(|reading| self.holds_for(&reading.key))
+        self.readings
+            .iter()
+            .find(|reading| self.holds_for(&reading.key))
     }
 
     /// Whether one thing makes the work hold.
@@ -131,7 +145,10 @@ impl Watch {
         let within = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         let database = at.database.clone();
         let look = tokio::spawn(async move { database.sessions(within).await });
-        let Some(sessions) = self.unless_forbidden("sessions", answered(look).await)?.flatten() else {
+        let Some(sessions) = self
+            .unless_forbidden("sessions", answered(look).await)?
+            .flatten()
+        else {
             return Ok(());
         };
         let is_seen = sessions.busy > 0 || self.count(at.database, &sessions, now);
@@ -143,6 +160,8 @@ impl Watch {
         for reading in reading::of_sessions(&sessions) {
             self.read(now, reading);
         }
+        let most = at.limits.max_log_rate.0;
+        self.share = most.map(|most| self.log_rate.look(now, sessions.log, most));
         Ok(())
     }
 
@@ -160,7 +179,10 @@ impl Watch {
         if passed >= COUNTED {
             let (all, own_since) = (sessions.transactions - transactions, own - begun);
             // Other processes of ours do as much on each of their connections as this one does.
-            let processes = f64::max(1.0, ratio(sessions.ours + 1, i64::from(database.open_connections())));
+            let processes = f64::max(
+                1.0,
+                ratio(sessions.ours + 1, i64::from(database.open_connections())),
+            );
             #[expect(clippy::cast_precision_loss, reason = "counts of some seconds")]
             let others = all as f64 - 1.1 * processes * own_since as f64;
             self.is_counted_busy = others / passed.as_secs_f64() > TRANSACTIONS;
@@ -171,7 +193,9 @@ impl Watch {
 
     /// What an operator has set: how late replicas may be, the hours, and queries.
     async fn at_limits(&mut self, at: &Looked<'_>) -> Result<()> {
-        let Looked { database, limits, .. } = *at;
+        let Looked {
+            database, limits, ..
+        } = *at;
         if limits.max_lag.0.is_some() {
             self.at_replicas(at).await?;
         }
@@ -226,7 +250,8 @@ impl Watch {
             }
             // One that is gone holds nothing up.
             None if self.last(KEY).is_some() => {
-                let gone = reading::of_replica(KEY, "that was behind is gone", Duration::ZERO, limit);
+                let gone =
+                    reading::of_replica(KEY, "that was behind is gone", Duration::ZERO, limit);
                 self.read(now, gone);
             }
             None => {}
@@ -237,7 +262,10 @@ impl Watch {
     async fn at_chores(&mut self, at: &Looked<'_>, now: Instant) -> Result<()> {
         let database = at.database.clone();
         let look = tokio::spawn(async move { database.chores().await });
-        let Some(chores) = self.unless_forbidden("chores", answered(look).await)?.flatten() else {
+        let Some(chores) = self
+            .unless_forbidden("chores", answered(look).await)?
+            .flatten()
+        else {
             return Ok(());
         };
         if chores.is_archived && chores.unarchived.is_none() {
@@ -277,12 +305,15 @@ impl Watch {
     }
 
     async fn at_room(&mut self, at: &Looked<'_>) -> Result<()> {
-        let database = at.database.clone();
-        let look = tokio::spawn(async move { database.disk().await });
-        let Some(place) = self.unless_forbidden("disk", answered(look).await)?.flatten() else {
+        if self.place.is_none() {
+            let database = at.database.clone();
+            let look = answered(tokio::spawn(async move { database.disk().await })).await;
+            self.place = Some(self.unless_forbidden("disk", look)?.flatten());
+        }
+        let Some(place) = self.place.as_ref().and_then(Option::as_ref) else {
             return Ok(());
         };
-        if let Ok(disk) = statvfs(&place) {
+        if let Ok(disk) = statvfs(place) {
             let room = Room {
                 free: disk.f_bavail.saturating_mul(disk.f_frsize),
                 all: disk.f_blocks.saturating_mul(disk.f_frsize),
@@ -297,7 +328,9 @@ impl Watch {
         match looked {
             Ok(seen) => Ok(Some(seen)),
             Err(error @ Error::Database { .. }) if !error.is_transient() => {
-                self.say_once(what, || format!("nothing holds or slows down for this: {error}"));
+                self.say_once(what, || {
+                    format!("nothing holds or slows down for this: {error}")
+                });
                 Ok(None)
             }
             Err(error) => Err(error),

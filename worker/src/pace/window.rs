@@ -69,7 +69,14 @@ fn time(text: &str) -> Option<u16> {
 impl Display for Window {
     fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
         let Self { from, to } = self;
-        write!(out, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+        write!(
+            out,
+            "{:02}:{:02}-{:02}:{:02}",
+            from / 60,
+            from % 60,
+            to / 60,
+            to % 60
+        )
     }
 }
 
@@ -113,10 +120,18 @@ mod tests {
     #[test]
     fn it_holds_its_first_minute_and_not_its_last() {
         let window = Window::from_str("02:00-04:00").expect("a window");
-        for (hour, minute, is_open) in
-            [(1, 59, false), (2, 0, true), (3, 59, true), (4, 0, false), (14, 0, false)]
-        {
-            assert_eq!(window.is_open(at(20_000, hour, minute)), is_open, "{hour}:{minute}");
+        for (hour, minute, is_open) in [
+            (1, 59, false),
+            (2, 0, true),
+            (3, 59, true),
+            (4, 0, false),
+            (14, 0, false),
+        ] {
+            assert_eq!(
+                window.is_open(at(20_000, hour, minute)),
+                is_open,
+                "{hour}:{minute}"
+            );
         }
         assert_eq!(clock(at(20_000, 3, 5)), "03:05 UTC");
     }

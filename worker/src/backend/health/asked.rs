@@ -23,7 +23,9 @@ async fn ask(connection: &Connection, query: &str) -> Result<Option<String>, DbE
         "WITH asked (\"answer\") AS (\n{query}\n) SELECT CAST(\"answer\" AS TEXT) AS \"answer\" FROM asked LIMIT 1"
     );
     let transaction = connection.begin_asked().await?;
-    let row = transaction.query_one_raw(statement(&transaction, &sql, [])).await;
+    let row = transaction
+        .query_one_raw(statement(&transaction, &sql, []))
+        .await;
     // It changed nothing, and how it ends changes nothing either.
     let _ = transaction.rollback().await;
     row?.map_or(Ok(None), |row| row.try_get("", "answer"))
