@@ -7,7 +7,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::error::{Error, Result};
 
 /// How long the database may be silent: well beyond the limits that we set to its statements.
-const SILENCE: Duration = Duration::from_secs(180);
+pub(crate) const SILENCE: Duration = Duration::from_secs(180);
 
 /// Waits for a task of ours, but not for ever: a connection of which the other end is gone without a word never
 /// answers. The task is then left alone with its connection, which is so never used again.

@@ -7,6 +7,7 @@ mod verify;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use worker::schema::Indexes;
 use worker::{roles, runs, schema, units};
 
 use crate::args::Global;
@@ -101,7 +102,7 @@ async fn up(global: &Global) -> Result {
     let database = global.connect().await?;
     let plan = Arc::new(units::phase5(Vec::new()));
     schema::check_source(&database, &plan).await?;
-    let applied = schema::up(&database, &plan, &runs::worker_id("cli")).await?;
+    let applied = schema::up(&database, &plan, &runs::worker_id("cli"), Indexes::Before).await?;
     show(global, &Changed::Applied(applied))
 }
 

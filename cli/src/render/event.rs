@@ -43,6 +43,19 @@ fn words(event: &Event) -> String {
             percent(*to),
             percent(*from)
         ),
+        Event::IndexBuilt {
+            unit,
+            index,
+            millis: 0,
+        } => format!("{unit}: index {index} was there already"),
+        Event::IndexBuilt {
+            unit,
+            index,
+            millis,
+        } => format!(
+            "{unit}: built index {index} in {}",
+            humantime::format_duration(std::time::Duration::from_millis(*millis))
+        ),
         Event::UnitCompleted(completed) => format!(
             "{}: {} written, {} bad, {}",
             completed.unit,
@@ -122,6 +135,13 @@ fn run_started(started: &RunStarted) -> String {
             .map(|input| input.path.as_str())
             .collect();
         words.push_str(&format!(", reads {}", files.join(", ")));
+    }
+    if !started.indexes.is_empty() {
+        let owed = match started.indexes.len() {
+            1 => "1 index".to_owned(),
+            owed => format!("{owed} indexes"),
+        };
+        words.push_str(&format!(", {owed} to build"));
     }
     if let Some(repairs) = &started.repairs {
         let (run, reason) = (&repairs.run, &repairs.reason);

@@ -35,6 +35,7 @@ mod forgery;
 mod gate;
 mod harness;
 mod identifiers;
+mod indexes;
 mod interference;
 mod kill;
 mod late;

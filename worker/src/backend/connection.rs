@@ -56,6 +56,14 @@ impl Connection {
         self.begin_with(postgres::BEGIN_UNLIMITED, IMMEDIATE).await
     }
 
+    /// The same for what is held while nothing is done in it: it may stay idle for as long as it takes.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn begin_idle(&self) -> Result<Transaction, DbErr> {
+        self.begin_with(postgres::BEGIN_IDLE, None).await
+    }
+
     /// Begins a transaction that only reads, at one snapshot.
     ///
     /// # Errors

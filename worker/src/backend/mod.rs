@@ -7,6 +7,7 @@ mod connection;
 mod dialect;
 mod errors;
 pub mod health;
+pub mod indexes;
 mod postgres;
 mod sqlite;
 mod target;

@@ -113,6 +113,13 @@ pub(super) const BEGIN_UNLIMITED: &str = concat!(
     pinned!()
 );
 
+/// The same for one that is held open and idle while others work.
+pub(super) const BEGIN_IDLE: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('statement_timeout', '0', true), \
+     set_config('idle_in_transaction_session_timeout', '0', true), ",
+    pinned!()
+);
+
 /// What bounds a writing transaction: a statement, a wait for a lock, and a silence of ours.
 macro_rules! limits {
     ($lock_timeout:literal) => {
@@ -361,7 +368,8 @@ pub(super) fn hint(code: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::{
-        BEGIN_ASKED, BEGIN_ONE, BEGIN_READ, BEGIN_SNAPSHOT, BEGIN_UNLIMITED, SCHEMA_SETTINGS, begin,
+        BEGIN_ASKED, BEGIN_IDLE, BEGIN_ONE, BEGIN_READ, BEGIN_SNAPSHOT, BEGIN_UNLIMITED,
+        SCHEMA_SETTINGS, begin,
     };
     use crate::backend::Durability;
 
@@ -370,6 +378,7 @@ mod tests {
     fn every_transaction_sets_what_it_needs() {
         for sql in [
             BEGIN_ASKED,
+            BEGIN_IDLE,
             BEGIN_ONE,
             BEGIN_READ,
             BEGIN_SNAPSHOT,

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use worker::backend::Dialect;
 use worker::engine::Rows;
 use worker::error::Error;
 use worker::pace::{Limits, MaxLag, MaxLogRate, Speed, Window};
+use worker::schema::Indexes;
 use worker::{credentials, time};
 
 /// The database where nobody named one.
@@ -51,6 +53,12 @@ pub(crate) struct RunArgs {
     /// Apply a pending schema first.
     #[arg(long)]
     pub(crate) migrate: bool,
+
+    /// When the secondary indexes of destinations that --migrate makes are built: after, over the rows that were written,
+    /// CONCURRENTLY and beside those who write; or before, with the table. SQLite: always before, because a build would
+    /// lock the whole database [default: after].
+    #[arg(long, value_name = "WHEN")]
+    indexes: Option<When>,
 
     /// The instant that the run stands for, never after the database's clock: 2025-11-04T00:00:00Z, or 2025-11-04 for
     /// its 00:00 UTC [default: the database's clock when the run starts].
@@ -128,6 +136,15 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
+/// When indexes are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// Once the rows are written.
+    After,
+    /// With the table.
+    Before,
+}
+
 impl RunArgs {
     /// How fast the work may be, and what makes it hold.
     pub(crate) fn limits(&self) -> Limits {
@@ -138,6 +155,27 @@ impl RunArgs {
             max_log_rate: self.max_wal_rate,
             hold_when: self.hold_when.clone(),
             windows: self.windows.clone(),
+        }
+    }
+
+    /// When indexes are built.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: nothing would come of what was chosen.
+    pub(crate) fn indexes(&self, dialect: Dialect) -> Result<Indexes, Error> {
+        if self.indexes.is_some() && !self.migrate && !self.demo {
+            return Err(Error::Usage(
+                "--indexes says how --migrate makes the tables: give both, or leave it out; a run builds what was left \
+                 out before in any case"
+                    .into(),
+            ));
+        }
+        match (self.indexes, dialect) {
+            (Some(When::After), Dialect::Sqlite) => Err(Error::Usage(
+                "--indexes after is for PostgreSQL: on SQLite a build would lock the whole database; leave it out".into(),
+            )),
+            (Some(When::Before), _) | (None, Dialect::Sqlite) => Ok(Indexes::Before),
+            (Some(When::After) | None, Dialect::Postgres) => Ok(Indexes::After),
         }
     }
 

@@ -57,6 +57,7 @@ pub(crate) async fn run(mut args: RunArgs) -> anyhow::Result<u8> {
 
 async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow::Result<u8> {
     let mut options = options(args, database.dialect());
+    args.indexes(database.dialect())?;
     // Before anything is made or changed.
     if args.require_approval {
         approved(database).await?;
@@ -290,7 +291,8 @@ async fn prepare(
     let as_of = args.as_of.map(|as_of| as_of.timestamp_millis());
     engine::check_as_of(database, as_of).await?;
     if args.migrate || args.demo {
-        for applied in schema::try_up(database, &plan, worker).await? {
+        let indexes = args.indexes(database.dialect())?;
+        for applied in schema::try_up(database, &plan, worker, indexes).await? {
             note(&format!("applied schema change {applied}"));
         }
     } else {

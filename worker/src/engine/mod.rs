@@ -2,6 +2,7 @@
 //! unit, only what they declare.
 
 mod batch;
+mod indexes;
 mod open;
 mod partition;
 mod planning;

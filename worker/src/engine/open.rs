@@ -78,6 +78,7 @@ async fn open_as(
         }
         let inputs = inputs(plan);
         let missing = schema::missing(database, plan).await?;
+        let indexes = schema::owed(database, plan).await?;
         let started = |now| RunStarted {
             plan: plan::plan_fingerprint(pins.iter().map(|pin| pin.fingerprint.as_str())),
             units: pins,
@@ -87,6 +88,7 @@ async fn open_as(
             inputs,
             missing,
             database: identity.clone(),
+            indexes,
             repairs: repairs.clone(),
         };
         if runs::start(database, &run, worker, started).await? {

@@ -1,7 +1,7 @@
 //! A partition, from its cursor to its end: the next page is read while the last is being written.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -39,14 +39,14 @@ pub(super) enum Left {
 /// What retries did not mend.
 pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
-    let mut limit = context.sizes.of(&row.unit);
+    let mut wanted = Wanted::now(context, &row.unit);
     let mut retry = Retry::brief();
     let mut refusals = Refusals::Fail;
     let mut has_refused = false;
     // How many rows the batch in hand was to have, and how long it took where it had them.
-    let mut asked = limit;
+    let mut in_hand;
     let mut took = None;
-    let mut ahead = read(context, row, cursor.clone(), limit);
+    let mut ahead = read(context, row, cursor.clone(), wanted.rows);
     loop {
         let held = context
             .pace
@@ -61,15 +61,15 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
             if context.shutdown.is_requested() {
                 return Ok(Left::Stopping);
             }
-            ahead = read(context, row, cursor.clone(), limit);
+            ahead = read(context, row, cursor.clone(), wanted.rows);
             continue;
         }
+        in_hand = wanted;
         let step = match joined(row, ahead).await {
             Ok(page) => {
-                asked = limit;
-                limit = context.sizes.of(&row.unit);
+                wanted = Wanted::now(context, &row.unit);
                 let is_full = !page.last && !page.is_heavy();
-                let next = (!page.last).then(|| read(context, row, page.to.clone(), limit));
+                let next = (!page.last).then(|| read(context, row, page.to.clone(), wanted.rows));
                 // In a task of its own, so that nothing ever drops it midway.
                 let to = page.to.clone();
                 let read_rows = u64::try_from(page.read).unwrap_or(0);
@@ -99,7 +99,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 cursor = to;
                 context.schedule.went_well(&row.stream);
                 if let Some(took) = took {
-                    let resize = context.sizes.took(&row.unit, asked, took, None);
+                    let resize = context
+                        .sizes
+                        .took(&row.unit, in_hand.rows, took, in_hand.target);
                     note(context, &row.unit, resize).await;
                 }
                 let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
@@ -127,9 +129,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     finish(next).await;
                 }
                 if error.is_timeout() {
-                    let resize = context.sizes.timed_out(&row.unit, asked);
+                    let resize = context.sizes.timed_out(&row.unit, in_hand.rows);
                     note(context, &row.unit, resize).await;
-                    limit = context.sizes.of(&row.unit);
+                    wanted = Wanted::now(context, &row.unit);
                 }
                 let is_refused = error.refuses_row().is_some() && refusals == Refusals::Fail;
                 // A row that the next read may mend (its parent was deleted since) is bad where it is refused again.
@@ -142,9 +144,27 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 if context.shutdown.is_requested() {
                     return Ok(Left::Stopping);
                 }
-                read(context, row, cursor.clone(), limit)
+                read(context, row, cursor.clone(), wanted.rows)
             }
         };
+    }
+}
+
+/// How many rows a batch is to have, and within which time.
+#[derive(Clone, Copy)]
+struct Wanted {
+    rows: u32,
+    target: Duration,
+}
+
+impl Wanted {
+    /// What the unit's sizes say, and less where the pace asks for it.
+    fn now(context: &Context, unit: &str) -> Self {
+        let target = context.pace.batch_target(context.sizes.target());
+        Self {
+            rows: context.pace.batch_rows(context.sizes.of(unit, target)),
+            target,
+        }
     }
 }
 
@@ -159,7 +179,6 @@ fn read(
     let row = row.clone();
     tokio::spawn(async move {
         let _turn = context.pace.turn(Work::Read, &context.shutdown).await;
-        let limit = context.pace.batch_rows(limit);
         let unit = context.unit(&row.unit)?;
         let range = Range {
             lower: row.lower.clone(),

@@ -25,6 +25,8 @@ pub(super) enum Step {
     Look,
     /// These partitions are open.
     Work(Vec<Row>),
+    /// These units' indexes are due, and these partitions of others are open.
+    Build(Vec<String>, Vec<Row>),
     /// Nothing is left for this process.
     Finished,
 }
@@ -34,7 +36,7 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
         return Ok(Step::Finished);
     }
     let partitions = projection::load(context.database.connection(), &context.run).await?;
-    let mut open = Vec::new();
+    let (mut open, mut due) = (Vec::new(), Vec::new());
     for unit in context.plan.iter() {
         let name = &unit.definition().name;
         let Some(unit_state) = state.units.get(name) else {
@@ -53,6 +55,11 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
             .collect();
         let is_open = |row: &&&Row| row.status == projection::OPEN;
         let Some(section) = pass.iter().filter(is_open).map(|row| row.section).min() else {
+            // Before it catches up: so what is written while they are built is caught up with.
+            if unit_state.pass >= 1 && state.owed(name).next().is_some() {
+                due.push(name.clone());
+                continue;
+            }
             let found: i64 = pass.iter().map(|row| row.written + row.quarantined).sum();
             if unit_state.pass >= 2 && found == 0 {
                 complete_unit(context, name, &partitions, false).await?;
@@ -69,6 +76,9 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
             .filter(is_open)
             .filter(|row| row.section == section);
         open.extend(in_section.map(|row| (**row).clone()));
+    }
+    if !due.is_empty() {
+        return Ok(Step::Build(due, open));
     }
     if !open.is_empty() {
         return Ok(Step::Work(open));

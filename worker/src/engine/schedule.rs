@@ -46,9 +46,15 @@ pub(super) enum Next<'a> {
 
 /// A partition that no other worker of this process is at, until it is dropped.
 pub(super) struct Held<'a> {
-    schedule: &'a Schedule,
+    _turn: Turn<'a>,
     /// Its row when it was taken.
     pub(super) row: Row,
+}
+
+/// That no other worker of this process is at something, until it is dropped.
+pub(super) struct Turn<'a> {
+    schedule: &'a Schedule,
+    name: String,
 }
 
 impl Schedule {
@@ -83,13 +89,37 @@ impl Schedule {
         match open.into_iter().find(is_free) {
             Some(row) => {
                 streams.entry(row.stream.clone()).or_default().held = true;
-                Next::Take(Box::new(Held {
+                let name = row.stream.clone();
+                let turn = Turn {
                     schedule: self,
-                    row,
-                }))
+                    name,
+                };
+                Next::Take(Box::new(Held { _turn: turn, row }))
             }
             None => Next::Wait,
         }
+    }
+
+    /// Takes something that is no partition; none where a sibling is at it, or it is not to be taken yet, or has failed.
+    pub(super) fn turn(&self, name: &str) -> Option<Turn<'_>> {
+        let mut streams = self.lock();
+        let standing = streams.entry(name.to_owned()).or_default();
+        let is_due = standing.until.is_none_or(|until| until <= Instant::now());
+        if standing.held || standing.failed.is_some() || !is_due {
+            return None;
+        }
+        standing.held = true;
+        Some(Turn {
+            schedule: self,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Whether it failed for good.
+    pub(super) fn has_failed(&self, name: &str) -> bool {
+        let streams = self.lock();
+        let standing = streams.get(name);
+        standing.is_some_and(|standing| standing.failed.is_some())
     }
 
     /// Another process has it.
@@ -132,9 +162,9 @@ impl Schedule {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(standing) = self.schedule.lock().get_mut(&self.row.stream) {
+        if let Some(standing) = self.schedule.lock().get_mut(&self.name) {
             standing.held = false;
         }
     }

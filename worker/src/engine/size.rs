@@ -137,24 +137,35 @@ impl Sizes {
         }
     }
 
-    /// What a unit's next batch is to have.
-    pub(super) fn of(&self, unit: &str) -> u32 {
-        self.on(unit, |standing| standing.rows)
+    /// How long a batch should take where nothing asks for less.
+    pub(super) fn target(&self) -> Duration {
+        self.sizing.target
     }
 
-    /// Hears that a batch of `rows` took so long, of a target that may have been lowered meanwhile. Gives what follows
-    /// from it: nothing where it was about right, where it is too early to tell, or where a sibling has changed the size
-    /// already.
+    /// What a unit's next batch is to have: where less time is wanted for a while, fewer rows in proportion.
+    pub(super) fn of(&self, unit: &str, target: Duration) -> u32 {
+        self.on(unit, |standing| self.within(standing.rows, target))
+    }
+
+    fn within(&self, rows: u32, target: Duration) -> u32 {
+        if target >= self.sizing.target {
+            return rows;
+        }
+        let share = u128::from(rows) * target.as_nanos() / self.sizing.target.as_nanos().max(1);
+        u32::try_from(share).unwrap_or(rows).max(1)
+    }
+
+    /// Hears that a batch of `rows` took so long. Gives what follows from it: nothing where it was about right, where it is
+    /// too early to tell, or where the size is another one by now.
     pub(super) fn took(
         &self,
         unit: &str,
         rows: u32,
         took: Duration,
-        target: Option<Duration>,
+        target: Duration,
     ) -> Option<Resize> {
-        let target = target.unwrap_or(self.sizing.target);
         self.on(unit, |standing| {
-            if standing.rows != rows {
+            if self.within(standing.rows, target) != rows {
                 return None;
             }
             standing.batches += 1;
@@ -164,8 +175,8 @@ impl Sizes {
                 false if standing.batches < ENOUGH => return None,
                 false => standing.took / standing.batches,
             };
-            let resize = self.sizing.after(rows, usual, target);
-            standing.begin(resize.as_ref().map_or(rows, |resize| resize.to));
+            let resize = self.sizing.after(standing.rows, usual, target);
+            standing.begin(resize.as_ref().map_or(standing.rows, |resize| resize.to));
             resize
         })
     }
@@ -173,13 +184,16 @@ impl Sizes {
     /// Hears that a batch of `rows` ran into a limit of time.
     pub(super) fn timed_out(&self, unit: &str, rows: u32) -> Option<Resize> {
         self.on(unit, |standing| {
-            if standing.rows != rows || rows <= 1 {
+            let from = standing.rows;
+            // One that was larger, or smaller for a while, tells of its size at most.
+            let to = rows.min(from) / 2;
+            if to == 0 || rows > from {
                 return None;
             }
-            standing.begin(rows / 2);
+            standing.begin(to);
             Some(Resize {
-                from: rows,
-                to: rows / 2,
+                from,
+                to,
                 reason: TIMEOUT.into(),
             })
         })
@@ -264,6 +278,8 @@ mod tests {
 
     use super::{LONG, Rows, Sizes, Sizing};
 
+    const TARGET: Duration = Duration::from_millis(250);
+
     fn sizing(rows: &str) -> Sizing {
         Sizing {
             rows: Rows::from_str(rows).expect("good bounds"),
@@ -301,17 +317,29 @@ mod tests {
             let sizes = Sizes::new(sizing("1..50000"));
             let cost = |rows: u32| Duration::from_micros(micros) * rows;
             for _ in 0..300 {
-                let rows = sizes.of("u");
-                sizes.took("u", rows, cost(rows), None);
+                let rows = sizes.of("u", TARGET);
+                sizes.took("u", rows, cost(rows), TARGET);
             }
-            let rows = sizes.of("u");
+            let rows = sizes.of("u", TARGET);
             for _ in 0..10 {
-                assert_eq!(sizes.took("u", rows, cost(rows), None), None);
+                assert_eq!(sizes.took("u", rows, cost(rows), TARGET), None);
             }
-            let target = Sizing::default().target;
-            let is_right = cost(rows) >= target.mul_f64(0.75) && cost(rows) <= target.mul_f64(1.5);
+            let is_right = cost(rows) >= TARGET.mul_f64(0.75) && cost(rows) <= TARGET.mul_f64(1.5);
             assert!(is_right || rows == 50_000, "{micros}: {rows}");
         }
+    }
+
+    #[test]
+    fn less_time_is_fewer_rows_and_for_a_while() {
+        let sizes = Sizes::new(sizing("100..10000"));
+        assert_eq!(sizes.of("u", TARGET / 5), 400);
+        for _ in 0..4 {
+            sizes.took("u", 400, TARGET / 5, TARGET / 5);
+        }
+        assert_eq!(
+            (sizes.of("u", TARGET), sizes.of("u", TARGET * 2)),
+            (2_000, 2_000)
+        );
     }
 
     #[test]
@@ -319,7 +347,10 @@ mod tests {
         let sizes = Sizes::new(sizing("100..10000"));
         assert!(sizes.timed_out("u", 2_000).is_some());
         assert_eq!(sizes.timed_out("u", 2_000), None);
-        assert_eq!((sizes.of("u"), sizes.of("v")), (1_000, 2_000));
+        assert_eq!(
+            (sizes.of("u", TARGET), sizes.of("v", TARGET)),
+            (1_000, 2_000)
+        );
     }
 
     #[test]
@@ -327,14 +358,14 @@ mod tests {
         let sizes = Sizes::new(sizing("2000"));
         let quick = Duration::from_millis(10);
         assert!(sizes.timed_out("u", 2_000).is_some());
-        assert!(sizes.took("u", 1_000, LONG * 2, None).is_some());
-        assert_eq!(sizes.of("u"), 500);
+        assert!(sizes.took("u", 1_000, LONG * 2, TARGET).is_some());
+        assert_eq!(sizes.of("u", TARGET), 500);
         for rows in [500, 1_000, 2_000] {
             for _ in 0..4 {
-                sizes.took("u", rows, quick, None);
+                sizes.took("u", rows, quick, TARGET);
             }
         }
-        assert_eq!(sizes.of("u"), 2_000);
+        assert_eq!(sizes.of("u", TARGET), 2_000);
     }
 
     proptest! {
@@ -346,12 +377,12 @@ mod tests {
         ) {
             let sizes = Sizes::new(sizing(&format!("{min}..{max}")));
             for took in took {
-                let rows = sizes.of("u");
+                let rows = sizes.of("u", TARGET);
                 let resize = match took {
-                    Some(millis) => sizes.took("u", rows, Duration::from_millis(millis), None),
+                    Some(millis) => sizes.took("u", rows, Duration::from_millis(millis), TARGET),
                     None => sizes.timed_out("u", rows),
                 };
-                let now = sizes.of("u");
+                let now = sizes.of("u", TARGET);
                 prop_assert!(now >= 1 && now <= max);
                 prop_assert_eq!(resize.map(|resize| resize.to), (now != rows).then_some(now));
             }

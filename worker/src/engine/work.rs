@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Context;
+use super::indexes;
 use super::partition::{self, Left};
 use super::planning::{self, Step};
 use super::schedule::{Held, Next};
 use crate::core::state::RunStatus;
 use crate::error::{Error, Result};
+use crate::projection::Row;
 use crate::retry::Retry;
 use crate::runs;
 use crate::silence::answered;
 
 /// How long to wait where every open partition is another worker's.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// The same where indexes are being built, which takes longer.
+const BUILDING: Duration = Duration::from_secs(1);
 
 pub(super) async fn work(context: Arc<Context>) -> Result<()> {
     let mut retry = Retry::default();
@@ -33,17 +38,63 @@ async fn step(context: &Arc<Context>) -> Result<bool> {
     match answered(tokio::spawn(look(context.clone()))).await? {
         Step::Look => Ok(true),
         Step::Finished => Ok(false),
-        Step::Work(open) => match context.schedule.next(open) {
-            Next::Take(held) => {
-                drive(context, &held).await;
-                Ok(true)
+        Step::Work(open) => Ok(take(context, open, IDLE).await),
+        Step::Build(units, open) => {
+            for unit in &units {
+                if let Some(_turn) = context.schedule.turn(&name(unit)) {
+                    build(context, unit).await;
+                    return Ok(true);
+                }
             }
-            Next::Wait => {
-                context.shutdown.sleep(IDLE).await;
-                Ok(true)
+            // A sibling or another process builds them, or they have failed: there may be other work.
+            if take(context, open, BUILDING).await {
+                return Ok(true);
             }
-            Next::Nothing => Ok(false),
-        },
+            if units
+                .iter()
+                .all(|unit| context.schedule.has_failed(&name(unit)))
+            {
+                return Ok(false);
+            }
+            context.shutdown.sleep(BUILDING).await;
+            Ok(true)
+        }
+    }
+}
+
+/// Takes an open partition, or waits for one; false: all that is open has failed.
+async fn take(context: &Arc<Context>, open: Vec<Row>, pause: Duration) -> bool {
+    match context.schedule.next(open) {
+        Next::Take(held) => {
+            drive(context, &held).await;
+            true
+        }
+        Next::Wait => {
+            context.shutdown.sleep(pause).await;
+            true
+        }
+        Next::Nothing => false,
+    }
+}
+
+/// What the indexes of a unit are called among what a process is at.
+fn name(unit: &str) -> String {
+    format!("building the indexes of {unit}")
+}
+
+async fn build(context: &Arc<Context>, unit: &str) {
+    let (schedule, name) = (&context.schedule, name(unit));
+    match indexes::build(context, unit).await {
+        Ok(indexes::Left::Done | indexes::Left::Stopping) => schedule.went_well(&name),
+        Ok(indexes::Left::Elsewhere) => schedule.elsewhere(&name),
+        Err(error) if error.is_transient() => {
+            tracing::warn!("{name} is put off: {error}");
+            schedule.postpone(&name, error);
+        }
+        Err(error) => {
+            tracing::error!("{name} failed: {error}");
+            schedule.fail(&name, error);
+        }
     }
 }
 

@@ -109,8 +109,9 @@ async fn losses(
         }
     }
     if !discard_journal && !database.columns("backstitch_journal").await?.is_empty() {
-        // That the schema was applied is nothing that anybody would miss.
-        let sql = "SELECT count(*) FROM \"backstitch_journal\" WHERE \"kind\" <> 'SchemaApplied'";
+        // That the schema was applied, and how, is nothing that anybody would miss.
+        let sql = "SELECT count(*) FROM \"backstitch_journal\" \
+             WHERE \"kind\" NOT IN ('SchemaApplied', 'IndexesDeferred')";
         let sql = sql.to_owned();
         questions.push((sql, JOURNAL.into()));
     }

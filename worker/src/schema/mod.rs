@@ -1,5 +1,6 @@
 //! The schema: what is pending, applying it, and taking it down.
 
+mod deferred;
 mod description;
 mod expected;
 pub mod locks;
@@ -23,6 +24,7 @@ use crate::retry::Retry;
 use crate::runbook;
 use crate::shutdown::Shutdown;
 
+pub use self::deferred::{Indexes, owed};
 pub use self::description::{Column, ForeignKey, Index, Schema, Table, Unique};
 pub use self::expected::{check_source, image, look_at_source, missing, source};
 pub use self::losses::check_losses;
@@ -106,10 +108,15 @@ pub async fn check_applied(database: &Database) -> Result<()> {
 ///
 /// # Errors
 /// As [`try_up`].
-pub async fn up(database: &Database, plan: &Plan, worker: &str) -> Result<Vec<String>> {
+pub async fn up(
+    database: &Database,
+    plan: &Plan,
+    worker: &str,
+    indexes: Indexes,
+) -> Result<Vec<String>> {
     let mut retry = Retry::default();
     loop {
-        match try_up(database, plan, worker).await {
+        match try_up(database, plan, worker, indexes).await {
             Ok(applied) => return Ok(applied),
             Err(error) => retry.pause(error, &Shutdown::default()).await?,
         }
@@ -121,7 +128,12 @@ pub async fn up(database: &Database, plan: &Plan, worker: &str) -> Result<Vec<St
 ///
 /// # Errors
 /// [`Error::Refused`]: a table of somebody else is in the way. The database's. Nothing is applied then.
-pub async fn try_up(database: &Database, plan: &Plan, worker: &str) -> Result<Vec<String>> {
+pub async fn try_up(
+    database: &Database,
+    plan: &Plan,
+    worker: &str,
+    indexes: Indexes,
+) -> Result<Vec<String>> {
     if status(database)
         .await?
         .iter()
@@ -147,13 +159,17 @@ pub async fn try_up(database: &Database, plan: &Plan, worker: &str) -> Result<Ve
             transaction.rollback().await.doing("ending a transaction")?;
             return Err(waits::told(database, &names, error).await);
         }
+        let before = waits::tables(&transaction).await?;
         let applied = Migrator::up(&transaction, None).await;
         applied.doing("applying the schema; nothing of it was kept")?;
-        let event = Event::SchemaApplied {
+        let mut events = vec![Event::SchemaApplied {
             changes: names.clone(),
             digest: digest(database.dialect()),
-        };
-        runbook::append(&transaction, worker, RUNBOOK, &[event]).await?;
+        }];
+        if indexes == Indexes::After {
+            events.extend(deferred::leave_out(&transaction, plan, &before).await?);
+        }
+        runbook::append(&transaction, worker, RUNBOOK, &events).await?;
     }
     fault::point(|| "schema: applied".into());
     transaction.commit().await.doing("applying the schema")?;
@@ -244,11 +260,21 @@ async fn check_shapes(database: &Database, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Takes the schema down again.
+/// Takes the schema down again, trying again where something is in the way that may pass.
 ///
 /// # Errors
-/// [`Error::Refused`]: rows or journal would be lost.
+/// [`Error::Refused`]: rows or journal would be lost. The database's. Nothing is changed then.
 pub async fn down(database: &Database, plan: &Plan, discard_journal: bool) -> Result<Vec<String>> {
+    let mut retry = Retry::default();
+    loop {
+        match try_down(database, plan, discard_journal).await {
+            Ok(names) => return Ok(names),
+            Err(error) => retry.pause(error, &Shutdown::default()).await?,
+        }
+    }
+}
+
+async fn try_down(database: &Database, plan: &Plan, discard_journal: bool) -> Result<Vec<String>> {
     let transaction = begin(database).await?;
     let applied = Migrator::get_applied_migrations_read_only(&transaction).await;
     let applied = applied.doing("reading which schema changes are applied")?;

@@ -1,8 +1,10 @@
 //! Histories with something wrong in them: the replay refuses it with a typed error and stays where it was.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
-use worker::core::event::Event;
+use worker::core::event::{Event, UnitCompleted};
 use worker::core::replay::Replay;
 
 use crate::history::{Entry, History, RUN, histories};
@@ -43,6 +45,7 @@ const ONCE: &[&str] = &[
     "PartitionPlanned",
     "UnitStopped",
     "UnitReopened",
+    "IndexBuilt",
     "UnitCompleted",
     "RunCompleted",
     "UndoStarted",
@@ -113,7 +116,23 @@ fn impossible(replay: &Replay) -> Vec<Event> {
         Event::UnitReopened {
             unit: "nobody".into(),
         },
+        Event::IndexBuilt {
+            unit: "nobody".into(),
+            index: "i0".into(),
+            millis: 1,
+        },
     ];
+    // A unit is not complete without its indexes.
+    let owing = |unit: &&String| run.owed(unit).next().is_some();
+    if let Some(unit) = run.units.keys().find(owing) {
+        events.push(Event::UnitCompleted(UnitCompleted {
+            unit: unit.clone(),
+            passes: run.units[unit].pass,
+            written: 0,
+            quarantined: 0,
+            heads: BTreeMap::new(),
+        }));
+    }
     for planned in run.partitions.values() {
         let mut later = planned.clone();
         later.pass = run.units[&planned.unit].pass + 2;

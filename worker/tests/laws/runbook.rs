@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use worker::core::event::{
-    Backup, BackupMethod, BackupRestored, BackupVerified, Event, Found, GateJudged, GateSampled,
-    GateStarted, Home, PlanRehearsed, PreflightChecked, SmokeTested, TargetJudged, UnitRehearsed,
-    Validated, ValidationAdvanced,
+    Backup, BackupMethod, BackupRestored, BackupVerified, DeferredIndex, Event, Found, GateJudged,
+    GateSampled, GateStarted, Home, PlanRehearsed, PreflightChecked, SmokeTested, TargetJudged,
+    UnitRehearsed, Validated, ValidationAdvanced,
 };
 use worker::core::replay::{RUN_STREAM, RUNBOOK, Replay};
 
@@ -108,6 +108,13 @@ pub(crate) fn history() -> Vec<(String, Event)> {
         Event::SchemaApplied {
             changes: vec![text("m1")],
             digest: text("d"),
+        },
+        Event::IndexesDeferred {
+            table: text("T"),
+            indexes: vec![DeferredIndex {
+                name: text("i"),
+                sql: text("CREATE INDEX"),
+            }],
         },
         Event::SchemaVerified {
             differences: vec![text("an index is missing")],

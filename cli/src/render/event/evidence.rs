@@ -42,6 +42,13 @@ pub(super) fn words(event: &Event) -> String {
             format!("plan {}{}", &plan[..12.min(plan.len())], word_of(by, note))
         }
         Event::SchemaApplied { changes, .. } => changes.join(", "),
+        Event::IndexesDeferred { table, indexes } => {
+            let names: Vec<_> = indexes.iter().map(|index| index.name.as_str()).collect();
+            format!(
+                "{table}, until a run has written to it: {}",
+                names.join(", ")
+            )
+        }
         Event::SchemaVerified { differences } if differences.is_empty() => {
             "the schema is as expected".into()
         }

@@ -289,3 +289,12 @@ pub struct SmokeTested {
     /// The end of what it printed.
     pub output: String,
 }
+
+/// An index that a schema change left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeferredIndex {
+    /// Its name.
+    pub name: String,
+    /// The statement that makes it without keeping others from writing.
+    pub sql: String,
+}

@@ -34,6 +34,7 @@ impl Event {
             Self::UnitStopped { .. } => "UnitStopped",
             Self::UnitReopened { .. } => "UnitReopened",
             Self::BudgetChanged { .. } => "BudgetChanged",
+            Self::IndexBuilt { .. } => "IndexBuilt",
             Self::UnitCompleted(_) => "UnitCompleted",
             Self::RunCompleted { .. } => "RunCompleted",
             Self::UndoStarted { .. } => "UndoStarted",
@@ -56,6 +57,7 @@ impl Event {
             Self::PlanRehearsed(_) => "PlanRehearsed",
             Self::PlanApproved { .. } => "PlanApproved",
             Self::SchemaApplied { .. } => "SchemaApplied",
+            Self::IndexesDeferred { .. } => "IndexesDeferred",
             Self::SchemaVerified { .. } => "SchemaVerified",
             Self::CompatChecked { .. } => "CompatChecked",
             Self::Validated(_) => "Validated",
@@ -83,6 +85,7 @@ impl Event {
             | Self::UnitStopped { .. }
             | Self::UnitReopened { .. }
             | Self::BudgetChanged { .. }
+            | Self::IndexBuilt { .. }
             | Self::UnitCompleted(_)
             | Self::RunCompleted { .. }
             | Self::UndoStarted { .. }
@@ -105,6 +108,7 @@ impl Event {
             | Self::PlanRehearsed(_)
             | Self::PlanApproved { .. }
             | Self::SchemaApplied { .. }
+            | Self::IndexesDeferred { .. }
             | Self::SchemaVerified { .. }
             | Self::CompatChecked { .. }
             | Self::Validated(_)
@@ -130,6 +134,7 @@ impl Event {
             Self::UnitStopped { unit, .. }
             | Self::UnitReopened { unit }
             | Self::SourceMarked { unit, .. }
+            | Self::IndexBuilt { unit, .. }
             | Self::RowQuarantined { unit, .. }
             | Self::BatchResized { unit, .. } => Some(unit),
             _ => None,

@@ -7,14 +7,14 @@ mod run;
 use serde::{Deserialize, Serialize};
 
 pub use self::evidence::{
-    Backup, BackupMethod, BackupRestored, BackupVerified, Found, GateJudged, GateSampled,
-    GateStarted, PlanRehearsed, PreflightChecked, SmokeTested, TargetJudged, UnitRehearsed,
-    Validated, ValidationAdvanced,
+    Backup, BackupMethod, BackupRestored, BackupVerified, DeferredIndex, Found, GateJudged,
+    GateSampled, GateStarted, PlanRehearsed, PreflightChecked, SmokeTested, TargetJudged,
+    UnitRehearsed, Validated, ValidationAdvanced,
 };
 pub use self::kind::Home;
 pub use self::run::{
-    BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, PartitionPlanned, Repairs, RunStarted,
-    UnitCompleted,
+    BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, OwedIndex, PartitionPlanned, Repairs,
+    RunStarted, UnitCompleted,
 };
 
 /// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.
@@ -22,11 +22,12 @@ pub use self::run::{
 /// - 1: the first.
 /// - 2: `HoldStarted`, `HoldEnded`.
 /// - 3: the runbook's events, from `PreflightChecked` on.
-/// - 4: `SourceMarked`, `PaceChanged`; `UnitCompleted` tells where a catch-up pass was not needed.
+/// - 4: `SourceMarked`, `PaceChanged`, `IndexesDeferred`, `IndexBuilt`; the indexes that a run owes; `UnitCompleted` tells
+///   where a catch-up pass was not needed.
 pub const FORMAT: i32 = 4;
 
 /// The stored names of all events.
-pub const KINDS: [&str; 41] = [
+pub const KINDS: [&str; 44] = [
     "RunStarted",
     "DatabaseAdopted",
     "SourceMarked",
@@ -34,6 +35,7 @@ pub const KINDS: [&str; 41] = [
     "UnitStopped",
     "UnitReopened",
     "BudgetChanged",
+    "IndexBuilt",
     "UnitCompleted",
     "RunCompleted",
     "UndoStarted",
@@ -56,6 +58,7 @@ pub const KINDS: [&str; 41] = [
     "PlanRehearsed",
     "PlanApproved",
     "SchemaApplied",
+    "IndexesDeferred",
     "SchemaVerified",
     "CompatChecked",
     "Validated",
@@ -118,6 +121,15 @@ pub enum Event {
         from: f64,
         /// The share from now on, 0 to 1.
         to: f64,
+    },
+    /// An index that the schema change left out stands and is valid. Stream `run`.
+    IndexBuilt {
+        /// The unit that owed it.
+        unit: String,
+        /// Its name.
+        index: String,
+        /// How long this process saw it being built; 0 where it stood already.
+        millis: u64,
     },
     /// A catch-up pass found nothing left over. Stream `run`.
     UnitCompleted(UnitCompleted),
@@ -252,6 +264,13 @@ pub enum Event {
         changes: Vec<String>,
         /// BLAKE3 of the SQL of all changes, in hexadecimal.
         digest: String,
+    },
+    /// The schema change made a table without these indexes, together with this event: a run builds them. Stream `runbook`.
+    IndexesDeferred {
+        /// The table.
+        table: String,
+        /// The indexes, in the order in which they are built.
+        indexes: Vec<DeferredIndex>,
     },
     /// The live schema was compared with the expected one. Stream `runbook`.
     SchemaVerified {

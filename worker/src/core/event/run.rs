@@ -25,9 +25,25 @@ pub struct RunStarted {
     pub missing: Vec<String>,
     /// The database's identity.
     pub database: String,
+    /// The indexes of its destinations that were left out when those were made: it builds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<OwedIndex>,
     /// What the run repairs, where it brings nothing of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<Repairs>,
+}
+
+/// An index that a run owes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedIndex {
+    /// The unit that is not complete without it: the last of those that write to its table.
+    pub unit: String,
+    /// The table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// The statement that makes it without keeping others from writing.
+    pub sql: String,
 }
 
 /// What a run repairs: rows of another run.

@@ -5,7 +5,8 @@
 //! | state | event | next |
 //! |---|---|---|
 //! | none | `RunStarted` | running |
-//! | running | `SourceMarked`, `PartitionPlanned`, `UnitStopped`, `UnitReopened`, `UnitCompleted`, `BudgetChanged` | running |
+//! | running | `SourceMarked`, `PartitionPlanned`, `UnitStopped`, `UnitReopened`, `IndexBuilt`, `BudgetChanged` | running |
+//! | running | `UnitCompleted`, once every index is built that the unit owes | running |
 //! | running | `RunCompleted`, once every unit is complete | completed |
 //! | running, completed, partly rolled back | `UndoStarted` | undoing |
 //! | undoing | `UndoCompleted` | rolled back, or partly where other units stay |

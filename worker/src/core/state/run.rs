@@ -1,9 +1,9 @@
 //! A run: what its own stream folds into.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Illegal;
-use crate::core::event::{Event, Mark, PartitionPlanned, RunStarted};
+use crate::core::event::{Event, Mark, OwedIndex, PartitionPlanned, RunStarted};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct RunState {
     pub database: String,
     /// The share of bad rows that it tolerates now.
     pub max_bad: f64,
+    /// The names of the indexes that it has built.
+    pub built: BTreeSet<String>,
     /// The units that are being undone.
     pub undoing: Vec<String>,
     /// The heads of each completed unit's streams, as `UnitCompleted` says.
@@ -155,6 +157,7 @@ impl RunState {
             partitions: BTreeMap::new(),
             database: started.database.clone(),
             max_bad: started.max_bad,
+            built: BTreeSet::new(),
             undoing: Vec::new(),
             completed: BTreeMap::new(),
         })
@@ -213,7 +216,19 @@ impl RunState {
                 state.status = UnitStatus::Running;
                 Ok(())
             }
+            Event::IndexBuilt { unit, index, .. } => {
+                if !self.owed(unit).any(|owed| owed.name == *index) {
+                    return Err(self.illegal(event, "the unit owes no such index"));
+                }
+                self.unit_in(event, unit, &[UnitStatus::Running])?;
+                self.built.insert(index.clone());
+                Ok(())
+            }
             Event::UnitCompleted(completed) => {
+                if let Some(owed) = self.owed(&completed.unit).next() {
+                    let why = format!("its index {} is not built", owed.name);
+                    return Err(self.illegal(event, &why));
+                }
                 let passes = self.units.get(&completed.unit).map(|unit| unit.pass);
                 if passes.is_some_and(|passes| passes != completed.passes) {
                     return Err(self.illegal(event, "it counts other passes than were planned"));
@@ -277,6 +292,13 @@ impl RunState {
             }
             _ => Err(self.illegal(event, "it belongs to another stream")),
         }
+    }
+
+    /// The indexes that a unit owes and that are not built yet, in the order in which they are.
+    pub fn owed<'a>(&'a self, unit: &'a str) -> impl Iterator<Item = &'a OwedIndex> {
+        let is_owed =
+            move |owed: &&OwedIndex| owed.unit == unit && !self.built.contains(&owed.name);
+        self.started.indexes.iter().filter(is_owed)
     }
 
     /// Whether every unit that this one depends on is complete.

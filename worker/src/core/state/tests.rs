@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Gate, PartitionState, RunState, RunStatus};
 use crate::core::event::{
-    BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted, UnitCompleted,
+    BatchCommitted, BatchUndone, Event, OwedIndex, PartitionPlanned, RunStarted, UnitCompleted,
 };
 use crate::core::plan::{Destination, UnitPin, Write};
 
@@ -36,6 +36,7 @@ fn run() -> RunState {
         inputs: Vec::new(),
         missing: Vec::new(),
         database: "here".into(),
+        indexes: Vec::new(),
         repairs: None,
     };
     RunState::begin(&Event::RunStarted(started)).expect("a run begins so")
@@ -348,4 +349,43 @@ fn numbers_that_no_rows_have_are_refused() {
         state.apply(&reopened).expect("legal");
     }
     assert_eq!(state.units["first"].budget_read, i64::MAX);
+}
+
+/// Each index that a unit owes is built once, by nobody else's word, and before the unit is complete.
+#[test]
+fn a_unit_is_not_complete_without_its_indexes() {
+    let mut started = run().started;
+    started.indexes = ["one", "two"]
+        .map(|name| OwedIndex {
+            unit: "first".into(),
+            table: "T".into(),
+            name: name.into(),
+            sql: String::new(),
+        })
+        .to_vec();
+    let mut state = RunState::begin(&Event::RunStarted(started)).expect("a run begins so");
+    let built = |unit: &str, index: &str| Event::IndexBuilt {
+        unit: unit.into(),
+        index: index.into(),
+        millis: 1,
+    };
+    assert!(
+        state.apply(&built("first", "one")).is_err(),
+        "nothing is planned"
+    );
+    state.apply(&planned("first", 1, 0)).expect("planned");
+    for wrong in [built("second", "one"), built("first", "three")] {
+        assert!(state.apply(&wrong).is_err(), "{wrong:?}");
+    }
+    for index in ["two", "one"] {
+        let error = state
+            .apply(&completed("first", 1))
+            .expect_err("one is owed");
+        assert!(error.why.contains("is not built"), "{error}");
+        state.apply(&built("first", index)).expect("it is owed");
+        assert!(state.apply(&built("first", index)).is_err(), "twice");
+    }
+    state
+        .apply(&completed("first", 1))
+        .expect("nothing is owed");
 }

@@ -4,12 +4,14 @@ use super::super::{Column, ForeignKey, Table};
 use super::live::Live;
 use super::{Verification, indexes};
 use crate::backend::{Dialect, quote};
+use crate::core::event::DeferredIndex;
 
 /// Compares a table, and adds what differs and what is worth a note.
 pub(super) fn table(
     verification: &mut Verification,
     dialect: Dialect,
     expected: &Table,
+    deferred: &[DeferredIndex],
     live: Option<&Live>,
 ) {
     verification.tables += 1;
@@ -40,7 +42,7 @@ pub(super) fn table(
     }
     compare_uniques(verification, expected, live);
     compare_foreign_keys(verification, dialect, expected, live);
-    indexes::compare(verification, dialect, expected, live);
+    indexes::compare(verification, dialect, expected, deferred, live);
 }
 
 fn compare_column(

@@ -5,12 +5,14 @@ use super::Verification;
 use super::compare::normal;
 use super::live::Live;
 use crate::backend::{Dialect, quote};
+use crate::core::event::DeferredIndex;
 
 /// Compares a table's indexes, and adds what differs and what is worth a note.
 pub(super) fn compare(
     verification: &mut Verification,
     dialect: Dialect,
     expected: &Table,
+    deferred: &[DeferredIndex],
     live: &Live,
 ) {
     let name = &expected.name;
@@ -20,6 +22,22 @@ pub(super) fn compare(
     };
     let mut taken = Vec::new();
     for index in &expected.indexes {
+        let is_deferred = deferred.iter().any(|deferred| deferred.name == index.name);
+        let is_whole = live
+            .table
+            .indexes
+            .iter()
+            .any(|other| other.name == index.name)
+            && !live.invalid.contains(&index.name);
+        if is_deferred && !is_whole {
+            taken.push(index.name.clone());
+            verification.notes.push(format!(
+                "{name}, its index {}, was left out when the table was made: `worker run` builds it before its unit is \
+                 complete",
+                index.name
+            ));
+            continue;
+        }
         verification.indexes += 1;
         let what = format!("{name}, its index {}", index.name);
         let make = statement(dialect, name, index);

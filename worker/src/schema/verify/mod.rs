@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use self::live::Live;
-use super::{Schema, status};
+use super::{Schema, deferred, status};
 use crate::audit::guards;
 use crate::backend::Database;
 use crate::engine::Plan;
@@ -89,6 +89,7 @@ pub async fn verify(database: &Database, plan: &Plan) -> Result<Verification> {
             );
         }
     }
+    let deferred = deferred::unbuilt(database).await?;
     let doing = "beginning to read the catalog";
     let transaction = database.begin_read().await.doing(doing)?;
     let expected = Schema::expected(database.dialect())?;
@@ -96,7 +97,14 @@ pub async fn verify(database: &Database, plan: &Plan) -> Result<Verification> {
     for table in &expected.tables {
         let live = Live::read(&transaction, &table.name).await?;
         has_guarded |= live.is_some() && expected.triggers.iter().any(|(on, _)| *on == table.name);
-        compare::table(&mut verification, database.dialect(), table, live.as_ref());
+        let deferred = deferred.get(&table.name).map_or(&[][..], Vec::as_slice);
+        compare::table(
+            &mut verification,
+            database.dialect(),
+            table,
+            deferred,
+            live.as_ref(),
+        );
     }
     if has_guarded {
         verification.triggers = expected.triggers.len();

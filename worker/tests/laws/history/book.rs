@@ -17,6 +17,9 @@ pub(super) struct Unit {
     pub(super) is_complete: bool,
     pub(super) is_marked: bool,
     pub(super) is_undone: bool,
+    /// Indexes that it owes, and how many of them are built.
+    pub(super) owed: usize,
+    pub(super) built: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +53,7 @@ pub(super) enum Move {
     Batch(usize),
     Stop(usize),
     Reopen(usize),
+    Index(usize),
     Complete(usize),
     CompleteRun,
     Adopt,
@@ -113,12 +117,13 @@ impl Book {
             // Units are mostly under way together, and passes are few.
             let often = if unit.pass == 0 { 6 } else { 1 };
             moves.extend(vec![Move::Plan(place); often]);
-            if unit.pass > 0 {
+            if unit.pass > 0 && unit.built == unit.owed {
                 moves.extend([Move::Complete(place); 2]);
             }
         }
         if unit.pass > 0 {
             moves.push(Move::Stop(place));
+            moves.extend(vec![Move::Index(place); unit.owed - unit.built]);
         }
         for (at, partition) in self.partitions.iter().enumerate() {
             if partition.unit == place && !partition.is_done {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use worker::core::event::{Event, Mark, PartitionPlanned, RunStarted, UnitCompleted};
+use worker::core::event::{Event, Mark, OwedIndex, PartitionPlanned, RunStarted, UnitCompleted};
 use worker::core::plan::{Destination, UnitPin, Write};
 
 use super::book::{Book, Move, Partition, Phase, Unit};
@@ -55,6 +55,7 @@ impl<'a> Driver<'a> {
         let count = 1 + self.draw(3);
         for place in 0..usize::try_from(count).expect("few units") {
             let depends = place > 0 && self.draw(2) == 1;
+            let owed = usize::try_from(self.draw(3)).expect("few indexes");
             self.book.units.push(Unit {
                 name: format!("u{place}"),
                 depends_on: depends.then(|| place - 1),
@@ -63,6 +64,8 @@ impl<'a> Driver<'a> {
                 is_complete: false,
                 is_marked: false,
                 is_undone: false,
+                owed,
+                built: 0,
             });
         }
         let pin = |unit: &Unit| UnitPin {
@@ -78,6 +81,15 @@ impl<'a> Driver<'a> {
             },
             image: vec!["id".into()],
         };
+        let owed = |unit: &Unit| {
+            let name = unit.name.clone();
+            (0..unit.owed).map(move |index| OwedIndex {
+                unit: name.clone(),
+                table: "T".into(),
+                name: format!("{name}_i{index}"),
+                sql: "CREATE INDEX".into(),
+            })
+        };
         let started = RunStarted {
             plan: "p".into(),
             units: self.book.units.iter().map(pin).collect(),
@@ -87,6 +99,7 @@ impl<'a> Driver<'a> {
             inputs: Vec::new(),
             missing: Vec::new(),
             database: self.book.database.clone(),
+            indexes: self.book.units.iter().flat_map(owed).collect(),
             repairs: None,
         };
         self.say(RUN, Event::RunStarted(started));
@@ -110,6 +123,16 @@ impl<'a> Driver<'a> {
                 self.book.units[unit].is_stopped = false;
                 let unit = self.book.units[unit].name.clone();
                 self.say(RUN, Event::UnitReopened { unit });
+            }
+            Move::Index(unit) => {
+                let unit = &mut self.book.units[unit];
+                let event = Event::IndexBuilt {
+                    unit: unit.name.clone(),
+                    index: format!("{}_i{}", unit.name, unit.built),
+                    millis: 1,
+                };
+                unit.built += 1;
+                self.say(RUN, event);
             }
             Move::Complete(unit) => {
                 self.book.units[unit].is_complete = true;

@@ -243,6 +243,7 @@ fn started() -> RunStarted {
         inputs: Vec::new(),
         missing: Vec::new(),
         database: "here".into(),
+        indexes: Vec::new(),
         repairs: None,
     }
 }
