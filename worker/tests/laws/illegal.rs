@@ -131,6 +131,7 @@ fn impossible(replay: &Replay) -> Vec<Event> {
             written: 0,
             quarantined: 0,
             heads: BTreeMap::new(),
+            unchanged: false,
         }));
     }
     for planned in run.partitions.values() {
