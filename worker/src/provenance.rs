@@ -8,6 +8,7 @@ use sea_orm::{
     QuerySelect, Select,
 };
 
+use crate::core::plan::Write;
 use crate::error::{Doing, Error, Result};
 
 /// A row that a batch wrote.
@@ -19,6 +20,14 @@ pub struct Written {
     pub digest: u64,
     /// For updates: the values before, in the order of the destination's columns, as text.
     pub before: Option<Vec<Option<String>>>,
+}
+
+impl Written {
+    /// Whether its batch brought it up to date: of a unit that inserts, one that an earlier batch of the run had written.
+    #[must_use]
+    pub fn is_refreshed(&self, write: &Write) -> bool {
+        *write == Write::Insert && self.before.is_some()
+    }
 }
 
 /// A batch's rows, packed.
@@ -45,9 +54,11 @@ impl Packed {
             keys.extend_from_slice(&length.to_le_bytes());
             keys.extend_from_slice(row.key.as_bytes());
             digests.extend_from_slice(&row.digest.to_le_bytes());
-            before.extend(row.before.as_ref());
+            before.push(row.before.as_ref());
         }
-        let before = (!before.is_empty()).then(|| serde_json::json!(before).to_string());
+        // One for each row, also for those that were inserted beside others that were brought up to date.
+        let is_told = before.iter().any(Option::is_some);
+        let before = is_told.then(|| serde_json::json!(before).to_string());
         Ok(Self {
             rows: i32::try_from(written.len()).map_err(too_large)?,
             keys,
@@ -78,13 +89,14 @@ impl Packed {
     pub fn unpack(&self) -> Result<Vec<Written>> {
         let damaged = || Error::Damaged("the provenance of a batch cannot be read".into());
         let count = usize::try_from(self.rows).map_err(|_| damaged())?;
-        let mut befores: Option<std::vec::IntoIter<Vec<Option<String>>>> = match &self.before {
-            Some(bytes) => {
-                let befores: Vec<_> = serde_json::from_slice(bytes).map_err(|_| damaged())?;
-                Some(befores.into_iter())
-            }
-            None => None,
-        };
+        let mut befores: Option<std::vec::IntoIter<Option<Vec<Option<String>>>>> =
+            match &self.before {
+                Some(bytes) => {
+                    let befores: Vec<_> = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+                    Some(befores.into_iter())
+                }
+                None => None,
+            };
         let mut written = Vec::with_capacity(count.min(self.digests.len() / 8));
         let mut keys = self.keys.as_slice();
         for digest in self.digests.chunks(8) {
@@ -96,7 +108,7 @@ impl Packed {
                 key: String::from_utf8(key.to_vec()).map_err(|_| damaged())?,
                 digest: u64::from_le_bytes(digest.try_into().map_err(|_| damaged())?),
                 before: match &mut befores {
-                    Some(befores) => Some(befores.next().ok_or_else(damaged)?),
+                    Some(befores) => befores.next().ok_or_else(damaged)?,
                     None => None,
                 },
             });
@@ -218,6 +230,7 @@ mod tests {
             vec![
                 row("a", 1, &[Some("x"), None]),
                 row("b", 2, &[None, Some("")]),
+                row("c", 3, &[]),
             ],
         ] {
             let packed = Packed::pack(&rows).expect("small batches pack");
@@ -233,7 +246,12 @@ mod tests {
         prop_oneof![
             prop::collection::vec((any::<String>(), any::<u64>(), Just(None)), 0..20),
             prop::collection::vec(
-                (any::<String>(), any::<u64>(), before.prop_map(Some)),
+                (any::<String>(), any::<u64>(), before.clone().prop_map(Some)),
+                0..20
+            ),
+            // What was inserted beside what was brought up to date.
+            prop::collection::vec(
+                (any::<String>(), any::<u64>(), prop::option::of(before)),
                 0..20
             ),
         ]

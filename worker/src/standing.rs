@@ -1,6 +1,6 @@
 //! Journaled rows against what stands in the destination: what undo, validation and audit all ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 
@@ -102,16 +102,23 @@ pub(crate) fn is_of(packed: &Packed, batch: &BatchCommitted) -> bool {
     batch.provenance.as_deref() == Some(&packed.digest())
 }
 
-/// Compares a batch's rows with what stands in the destination.
+/// Compares a batch's rows with what stands in the destination; those of the keys `back` as if they stood as they were
+/// written, where they stand: the undo of newer batches will have put them back.
 pub(crate) async fn examine<'a>(
     connection: &impl ConnectionTrait,
     pin: &UnitPin,
     references: &[Reference],
-    written: &'a [Written],
+    (written, back): (&'a [Written], &HashSet<String>),
     lock: Lock,
 ) -> Result<Examined<'a>> {
     let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
-    let standing = write::digests(connection, &pin.destination, &pin.image, &keys, lock).await?;
+    let mut standing =
+        write::digests(connection, &pin.destination, &pin.image, &keys, lock).await?;
+    for row in written.iter().filter(|row| back.contains(&row.key)) {
+        if let Some(digest) = standing.get_mut(&row.key) {
+            *digest = row.digest;
+        }
+    }
     let mut referred = HashMap::new();
     for reference in references {
         for key in referring(connection, &pin.destination, reference, &keys).await? {

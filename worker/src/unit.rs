@@ -48,6 +48,12 @@ pub trait Unit: Send + Sync {
         limit: u32,
     ) -> Result<Page>;
 
+    /// Whether its rows are computed from source rows that go on changing. Catch-up passes then bring those up to date that
+    /// stand as the run wrote them. A pass may give each of them once only, the same as long as the source stands still.
+    fn is_refreshed(&self) -> bool {
+        false
+    }
+
     /// Questions about the destination that must all be answered with zero.
     fn checks(&self) -> Vec<Check> {
         Vec::new()

@@ -2,7 +2,9 @@
 
 mod evidence;
 
-use worker::core::event::{BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted};
+use worker::core::event::{
+    BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted, UnitCompleted,
+};
 use worker::journal::{self, Entry};
 use worker::report::number;
 use worker::time;
@@ -56,19 +58,7 @@ fn words(event: &Event) -> String {
             "{unit}: built index {index} in {}",
             humantime::format_duration(std::time::Duration::from_millis(*millis))
         ),
-        Event::UnitCompleted(completed) => format!(
-            "{}: {} written, {} bad, {}",
-            completed.unit,
-            number(completed.written),
-            number(completed.quarantined),
-            match (completed.passes, completed.unchanged) {
-                (1, false) => "1 pass".to_owned(),
-                (1, true) => "1 pass, and nothing has changed since it began".to_owned(),
-                (passes, false) => format!("{passes} passes"),
-                (passes, true) =>
-                    format!("{passes} passes, and nothing has changed since the last began"),
-            }
-        ),
+        Event::UnitCompleted(completed) => unit_completed(completed),
         Event::RunCompleted {
             written,
             quarantined,
@@ -163,12 +153,44 @@ fn planned_words(planned: &PartitionPlanned) -> String {
     )
 }
 
+fn unit_completed(completed: &UnitCompleted) -> String {
+    let mut words = format!(
+        "{}: {} written, {} bad, {}",
+        completed.unit,
+        number(completed.written),
+        number(completed.quarantined),
+        match completed.passes {
+            1 => "1 pass".to_owned(),
+            passes => format!("{passes} passes"),
+        }
+    );
+    if completed.unchanged {
+        words.push_str(", and nothing has changed since the last began");
+    }
+    if completed.refreshed > 0 {
+        words.push_str(&format!(
+            ", {} brought up to date",
+            number(completed.refreshed)
+        ));
+    }
+    if completed.changed > 0 {
+        let rows = count(completed.changed, "row");
+        words.push_str(&format!(
+            ", {rows} left as the application changed them since"
+        ));
+    }
+    words
+}
+
 fn batch_committed(batch: &BatchCommitted) -> String {
     let mut words = format!(
         "read {}, wrote {}",
         number(batch.read),
         number(batch.written)
     );
+    if batch.refreshed > 0 {
+        words.push_str(&format!(", brought {} up to date", number(batch.refreshed)));
+    }
     if !batch.skipped.is_empty() {
         let reasons: Vec<_> = batch
             .skipped
@@ -195,7 +217,11 @@ fn batch_committed(batch: &BatchCommitted) -> String {
 
 fn batch_undone(batch: &BatchUndone) -> String {
     let undone = undone(batch.removed, length(batch.kept.len()), batch.gone);
-    format!("batch {}: {undone}", batch.batch)
+    let restored = match batch.restored {
+        0 => String::new(),
+        rows => format!(", put {} back to what it was before", count(rows, "row")),
+    };
+    format!("batch {}: {undone}{restored}", batch.batch)
 }
 
 /// What an undo did: the same words for a batch and for a run.

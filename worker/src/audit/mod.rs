@@ -15,7 +15,7 @@ use crate::core::replay::{RUN_STREAM, RUNBOOK, Replay};
 use crate::error::{Doing, Result};
 use crate::heads::Heads;
 use crate::journal::{self, Entry};
-use crate::provenance::Packed;
+use crate::provenance::{Packed, Written};
 use crate::{projection, provenance, runs, standing};
 
 pub use self::report::{Finding, Report};
@@ -249,9 +249,19 @@ impl<'a> Auditor<'a> {
             )));
         }
         match packed.unpack() {
-            Ok(rows) if rows.len() as u64 == batch.written.unsigned_abs() => {
+            Ok(rows) if rows.len() as u64 == batch.rows().unsigned_abs() => {
+                let is_refreshed = |row: &&Written| {
+                    destination.is_some_and(|destination| row.is_refreshed(&destination.write))
+                };
+                let refreshed = rows.iter().filter(is_refreshed).count();
                 self.report.rows += rows.len() as u64;
-                Ok(Ok(()))
+                match refreshed as u64 == batch.refreshed.unsigned_abs() {
+                    true => Ok(Ok(())),
+                    false => Ok(Err(
+                        "its provenance has another number of rows that were brought up to date"
+                            .into(),
+                    )),
+                }
             }
             _ => Ok(Err("its provenance has another number of rows".into())),
         }

@@ -6,6 +6,7 @@ mod indexes;
 mod open;
 mod partition;
 mod planning;
+mod refresh;
 mod schedule;
 mod size;
 mod store;
@@ -111,6 +112,8 @@ struct Context {
     decisions: Decisions,
     sizes: Sizes,
     pace: Pace,
+    /// What is known of rows that stand and may be brought up to date.
+    standing: refresh::Standing,
 }
 
 /// The definitions of a plan's units.
@@ -190,6 +193,7 @@ pub async fn work(
         decisions: Decisions::new(database, &opened.run, worker),
         sizes: Sizes::new(options.sizing),
         pace: Pace::new(options.limits.clone()),
+        standing: refresh::Standing::default(),
     });
     let release = env!("CARGO_PKG_VERSION").to_owned();
     let started = Event::WorkerStarted {

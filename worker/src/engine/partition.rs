@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::Context;
 use super::batch::{self, Outcome};
+use super::refresh;
 use super::size::{LONG, Resize};
 use super::store::{PRESENT, Refusals};
 use crate::core::event::{Cursor, Event};
@@ -195,7 +196,10 @@ fn read(
         let limit = limit.saturating_mul(CATCH_UP_PAGES);
         let source = context.source.catching_up();
         let page = unit.read(&source, section, &range, after.as_ref(), limit);
-        without_present(&context, unit.definition(), page.await?).await
+        match unit.is_refreshed() {
+            true => refresh::against_standing(&context, &row, page.await?).await,
+            false => without_present(&context, unit.definition(), page.await?).await,
+        }
     })
 }
 

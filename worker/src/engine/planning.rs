@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use super::Context;
 use super::partition::CATCH_UP_PAGES;
+use super::refresh;
 use super::store::SWALLOWED;
 use super::unchanged;
 use crate::core::event::{Event, PartitionPlanned, UnitCompleted};
@@ -18,6 +19,10 @@ use crate::unit::Parts;
 
 /// Passes over a unit's source that one process makes before it says that they do not end.
 const MAX_PASSES: i32 = 20;
+
+/// The pass from which on one that brought rows up to date and found nothing else is the last. Where the source never rests,
+/// no pass would find nothing; each row then stands as its source was when that pass read it.
+const REFRESHING_PASSES: i32 = 6;
 
 /// What a worker does next.
 pub(super) enum Step {
@@ -61,7 +66,11 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
                 continue;
             }
             let found: i64 = pass.iter().map(|row| row.written + row.quarantined).sum();
-            if unit_state.pass >= 2 && found == 0 {
+            let is_stale = found == 0
+                && unit.is_refreshed()
+                && (2..REFRESHING_PASSES).contains(&unit_state.pass)
+                && refresh::told(context, pass.iter().copied()).await?.0 > 0;
+            if unit_state.pass >= 2 && found == 0 && !is_stale {
                 complete_unit(context, name, &partitions, false).await?;
             } else if is_unchanged(context, name, unit_state, &pass).await? {
                 complete_unit(context, name, &partitions, true).await?;
@@ -189,11 +198,24 @@ async fn complete_unit(
         .iter()
         .map(|row| (row.stream.clone(), row.head.clone()))
         .collect();
+    let passes = rows.iter().map(|row| row.pass).max().unwrap_or(0);
+    let (refreshed, changed) = match context.unit(name)?.is_refreshed() {
+        true => {
+            let caught_up = rows.iter().copied().filter(|row| row.pass >= 2);
+            let last = rows.iter().copied().filter(|row| row.pass == passes);
+            let (refreshed, _) = refresh::told(context, caught_up).await?;
+            let (_, changed) = refresh::told(context, last).await?;
+            (refreshed, changed)
+        }
+        false => (0, 0),
+    };
     let completed = Event::UnitCompleted(UnitCompleted {
         unit: name.to_owned(),
-        passes: rows.iter().map(|row| row.pass).max().unwrap_or(0),
+        passes,
         written: rows.iter().map(|row| row.written).sum(),
         quarantined: rows.iter().map(|row| row.quarantined).sum(),
+        refreshed,
+        changed,
         heads,
         unchanged,
     });
@@ -205,7 +227,13 @@ async fn complete_unit(
                 .is_some_and(|unit| unit.status == UnitStatus::Running);
         Ok(is_due.then(|| vec![completed.clone()]))
     };
-    runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    let appended = runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    if appended.1 && changed > 0 {
+        tracing::warn!(
+            "unit {name} left {changed} rows alone whose source has changed, as the application changed them after they \
+             were written: `cli validate` names them"
+        );
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::backend::Transaction;
 use crate::chain::Head;
 use crate::core::event::{BatchCommitted, Event};
-use crate::core::plan::UnitPin;
+use crate::core::plan::{UnitPin, Write};
 use crate::core::state::Gate;
 use crate::error::Result;
 use crate::journal::{self, Stream};
@@ -17,6 +17,8 @@ use crate::write;
 
 /// The reason for a skip: the destination has the row.
 pub(crate) const PRESENT: &str = "already there";
+/// The reason for a skip in a catch-up pass: the source of a row has changed, and the application has changed the row.
+pub(crate) const CHANGED: &str = "changed by the application since";
 /// The reason for a skip in the first pass: the next one tries again.
 pub(super) const SWALLOWED: &str = "neither written nor there";
 /// Why a row is bad that the table swallows again.
@@ -98,7 +100,14 @@ pub(crate) async fn store(
         let known = journal::quarantined(transaction, place.run, &row.unit, &keys).await?;
         sorted.drop_known(&known);
     }
-    let missed = sorted.rows.len() - written.len();
+    let how = &pin.destination.write;
+    let refreshed = written.iter().filter(|row| row.is_refreshed(how)).count();
+    let is_stale = |row: &&Row| *how == Write::Insert && row.expects.is_some();
+    let stale = sorted.rows.iter().filter(is_stale).count();
+    // Somebody was quicker.
+    let changed = stale - refreshed;
+    let missed = sorted.rows.len() - written.len() - changed;
+    sorted.skip(CHANGED, count(changed));
     sorted.skip(PRESENT, count(missed));
 
     let packed = match written.is_empty() {
@@ -120,7 +129,8 @@ pub(crate) async fn store(
         to: page.to,
         last: page.last,
         read: page.read,
-        written: count(written.len()),
+        written: count(written.len() - refreshed),
+        refreshed: count(refreshed),
         skipped: sorted.skipped,
         quarantined: count(events.len()),
         provenance: packed.as_ref().map(Packed::digest),

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::backend::Database;
 use crate::core::event::{Cursor, RunStarted};
 use crate::core::plan::Definition;
-use crate::core::state::RunState;
 use crate::engine::Plan;
 use crate::error::{Doing, Result};
 use crate::journal;
@@ -83,7 +82,7 @@ impl Prover {
         plan: &Plan,
         place: usize,
         run: &str,
-        state: &RunState,
+        started: &RunStarted,
     ) -> Result<Self> {
         let Definition {
             name, destination, ..
@@ -93,7 +92,7 @@ impl Prover {
             plan: plan.clone(),
             place,
             run: run.to_owned(),
-            started: state.started.clone(),
+            started: started.clone(),
             owners: Owners::load(database, name, destination).await?,
             types: database.types(&destination.table).await?,
             may_alter: database.may_alter(&destination.table).await?,
@@ -125,16 +124,7 @@ impl Prover {
                 Item::Bad { key, .. } => bad.push(journal::short_key(&key)),
             }
         }
-        let owners = self
-            .owners
-            .of(rows.iter().map(|row| row.key.as_str()))
-            .await?;
-        let found = self.compare(&rows, &owners).await?;
-        let mut verdicts = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let owner = owners.get(row.key.as_str());
-            verdicts.push(self.verdict(section, found.get(&row.key), owner));
-        }
+        let (owners, mut verdicts) = self.weigh(section, &rows).await?;
         self.acquit(source, &rows, &mut verdicts, &owners).await?;
         let known = self.set_aside(&rows, &verdicts, &bad).await?;
         for (row, verdict) in rows.iter().zip(&mut verdicts) {
@@ -149,6 +139,41 @@ impl Prover {
             false => Judged::Bad(key),
         }));
         Ok(judged)
+    }
+
+    /// What is to be thought of rows of a section by what stands alone; and of those that this very run wrote last, the
+    /// digest of what it wrote.
+    ///
+    /// # Errors
+    /// The database's; provenance that was changed.
+    pub(crate) async fn standing(
+        &self,
+        section: usize,
+        rows: &[Row],
+    ) -> Result<Vec<(Verdict, Option<u64>)>> {
+        let (owners, verdicts) = self.weigh(section, rows).await?;
+        let ours = |row: &Row| {
+            let owner = owners.get(row.key.as_str())?;
+            (self.owners.stream(owner.batch).run == self.run).then_some(owner.digest)
+        };
+        Ok(verdicts.into_iter().zip(rows.iter().map(ours)).collect())
+    }
+
+    /// Who wrote each row last, and what is to be thought of it by what stands.
+    async fn weigh<'a>(
+        &self,
+        section: usize,
+        rows: &'a [Row],
+    ) -> Result<(HashMap<&'a str, Owner>, Vec<Verdict>)> {
+        let keys = rows.iter().map(|row| row.key.as_str());
+        let owners = self.owners.of(keys).await?;
+        let found = self.compare(rows, &owners).await?;
+        let verdict = |row: &Row| {
+            let owner = owners.get(row.key.as_str());
+            self.verdict(section, found.get(&row.key), owner)
+        };
+        let verdicts = rows.iter().map(verdict).collect();
+        Ok((owners, verdicts))
     }
 
     /// The rows that differ from what stands, and of those that stand with an owner whether they stand as it wrote
@@ -255,7 +280,7 @@ impl Prover {
         }
         match standing {
             None => Verdict::Right,
-            Some(standing) if !standing.differs.stands => Verdict::Changed("deleted since"),
+            Some(standing) if !standing.differs.stands => Verdict::Changed(DELETED),
             Some(standing) => {
                 let columns = standing.differs.columns.clone();
                 match standing.values {
@@ -376,6 +401,9 @@ impl Prover {
         Ok(known.into_iter().collect())
     }
 }
+
+/// What the application did to a row.
+pub(crate) const DELETED: &str = "deleted since";
 
 /// Why a row counts for nothing: the thing that it tells of is told elsewhere.
 const REPEATED: &str = "reported twice";

@@ -100,7 +100,8 @@ impl Owners {
                     && (&into.table, &into.key) == (&destination.table, &destination.key)
             };
             let mut rows = projection::load(database.connection(), &run).await?;
-            rows.retain(|row| row.written > 0);
+            // One that wrote nothing may have brought rows up to date.
+            rows.retain(|row| row.batches > 0);
             rows.sort_by_key(|row| (row.pass, row.section, row.part));
             for pin in state.started.units.iter().filter(is_of) {
                 for row in rows.iter().filter(|row| row.unit == pin.name) {

@@ -76,7 +76,7 @@ impl Shared {
                 &self.plan,
                 self.place,
                 &self.run,
-                &self.state,
+                &self.state.started,
             )
         };
         self.prover.get_or_try_init(make).await

@@ -21,6 +21,7 @@ use crate::fault;
 use crate::journal::{self, Stream};
 use crate::pace::{Pace, Work};
 use crate::projection;
+use crate::provenance::Written;
 use crate::retry::Retry;
 use crate::runs;
 use crate::shutdown::Shutdown;
@@ -240,11 +241,23 @@ async fn undo_batch(
         });
     };
     point("locked");
-    let found = examine(&transaction, pin, references, &written, Lock::ForUpdate).await?;
+    // What was brought up to date is put back here, and removed where it was written.
+    let how = &pin.destination.write;
+    let (refreshed, written): (Vec<_>, Vec<_>) =
+        written.into_iter().partition(|row| row.is_refreshed(how));
+    let nothing = HashSet::new();
+    let lock = Lock::ForUpdate;
+    let stale = examine(&transaction, pin, &[], (&refreshed, &nothing), lock).await?;
+    let found = examine(&transaction, pin, references, (&written, &nothing), lock).await?;
     point("examined");
+    let mut restored = 0;
+    for piece in pieces_of(&stale.ours, pieces) {
+        let put_back = write::restore(&transaction, &pin.destination, piece).await?;
+        restored += count(put_back.len());
+    }
     let mut removed = HashSet::with_capacity(found.ours.len());
-    for piece in found.ours.chunks(found.ours.len().div_ceil(pieces).max(1)) {
-        let taken_back = match pin.destination.write {
+    for piece in pieces_of(&found.ours, pieces) {
+        let taken_back = match how {
             Write::Insert => {
                 let keys: Vec<_> = piece.iter().map(|row| row.key.as_str()).collect();
                 write::remove(&transaction, &pin.destination, &keys).await?
@@ -263,6 +276,7 @@ async fn undo_batch(
         removed,
         kept: found.kept,
         gone: found.gone,
+        restored,
     });
     let mut state = projection::state(&row)?;
     state.apply(&undone)?;
@@ -291,6 +305,14 @@ async fn undo_batch(
     transaction.commit().await.doing(doing)?;
     point("committed");
     Ok(Some((removed, kept)))
+}
+
+/// Rows in so many pieces at most.
+fn pieces_of<'a, 'b>(
+    rows: &'b [&'a Written],
+    pieces: usize,
+) -> std::slice::Chunks<'b, &'a Written> {
+    rows.chunks(rows.len().div_ceil(pieces).max(1))
 }
 
 /// Refuses to call an undo complete where batches were written of which the provenance is not there any more.

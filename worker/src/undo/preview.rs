@@ -1,5 +1,7 @@
 //! What an undo concerns, whether it may begin, what it would do, and which rows it left alone. Changes nothing.
 
+use std::collections::HashSet;
+
 use sea_orm::ConnectionTrait;
 
 use super::{Elsewhere, UnitUndo, count, pin};
@@ -137,7 +139,9 @@ pub async fn preview(
             table: pin.destination.table.clone(),
             ..UnitUndo::default()
         };
-        for row in partitions.iter().filter(|row| row.unit == *name) {
+        // What newer batches brought up to date and will have put back.
+        let mut back = HashSet::new();
+        for row in partitions.iter().rev().filter(|row| row.unit == *name) {
             preview.removed += row.removed;
             preview.kept += row.kept;
             preview.gone += row.gone;
@@ -150,7 +154,20 @@ pub async fn preview(
                     transaction.rollback().await.doing("reading provenance")?;
                     break;
                 };
-                let found = examine(&transaction, pin, &references, &written, Lock::None).await?;
+                let how = &pin.destination.write;
+                let (refreshed, written): (Vec<_>, Vec<_>) =
+                    written.into_iter().partition(|row| row.is_refreshed(how));
+                let (refreshed, found) = (
+                    examine(&transaction, pin, &[], (&refreshed, &back), Lock::None).await?,
+                    examine(
+                        &transaction,
+                        pin,
+                        &references,
+                        (&written, &back),
+                        Lock::None,
+                    )
+                    .await?,
+                );
                 transaction.rollback().await.doing("reading provenance")?;
                 preview.removed += count(found.ours.len());
                 preview.kept += count(found.kept.len());
@@ -158,6 +175,7 @@ pub async fn preview(
                 let room = examples.saturating_sub(kept.len());
                 let some = found.kept.into_iter().take(room);
                 kept.extend(some.map(|row| (name.clone(), row)));
+                back.extend(refreshed.ours.into_iter().map(|row| row.key.clone()));
                 below = Some(oldest);
             }
         }

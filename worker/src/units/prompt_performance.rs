@@ -138,6 +138,10 @@ impl Unit for PromptPerformance {
         Ok(page)
     }
 
+    fn is_refreshed(&self) -> bool {
+        true
+    }
+
     fn checks(&self) -> Vec<Check> {
         vec![Check {
             counts: "orphaned PromptPerformance rows",

@@ -90,7 +90,10 @@ impl Found<'_> {
             )
             .await?;
             transaction.rollback().await.doing(doing)?;
-            spoken_of += i64::try_from(written.len()).unwrap_or(i64::MAX);
+            // One that was brought up to date is told of where it was written, too.
+            let how = &pin.destination.write;
+            let inserted = written.iter().filter(|row| !row.is_refreshed(how));
+            spoken_of += i64::try_from(inserted.count()).unwrap_or(i64::MAX);
             let differing = written
                 .iter()
                 .filter(|row| standing.get(&row.key) != Some(&row.digest));

@@ -23,7 +23,8 @@ pub use self::shown::shown;
 pub use self::standing::{Lock, digests, present, remove, restore};
 pub use self::taken::taken;
 
-/// Writes rows; `image` are the destination's columns that a digest covers.
+/// Writes rows; `image` are the destination's columns that a digest covers. A row of an insert that says what stands is
+/// put in its place, where that still does.
 ///
 /// # Errors
 /// The database's.
@@ -38,6 +39,16 @@ pub async fn write(
     }
     let doing = || format!("writing to {}", destination.table);
     match &destination.write {
+        Write::Insert if rows.iter().any(|row| row.expects.is_some()) => {
+            let stands = |row: &Row| row.expects.is_some();
+            let (stale, new): (Vec<_>, Vec<_>) = rows.iter().cloned().partition(stands);
+            let written = insert(connection, destination, image, &new).await;
+            let refreshed = update(connection, destination, "TRUE", image, &stale).await;
+            written.and_then(|mut written| {
+                written.extend(refreshed?);
+                Ok(written)
+            })
+        }
         Write::Insert => insert(connection, destination, image, rows).await,
         Write::Update { guard } => update(connection, destination, guard, image, rows).await,
     }

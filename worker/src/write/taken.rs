@@ -59,6 +59,12 @@ pub async fn taken(
         });
     }
     let mut left = asked;
+    if destination.write == Write::Insert {
+        // What is not in the place of what stood before is the application's doing.
+        for row in rows.iter().filter(|row| row.expects.is_some()) {
+            left.remove(row.key.as_str());
+        }
+    }
     for row in &written {
         left.remove(row.key.as_str());
     }

@@ -22,6 +22,8 @@ type Table = BTreeMap<String, String>;
 enum Deed {
     /// The run writes a batch.
     Batch(Vec<u8>),
+    /// The sources have changed: the run brings rows up to date that stand as it wrote them.
+    Refresh(Vec<u8>),
     /// The application writes a value of its own, over whatever is there.
     Set(u8),
     /// The application deletes a row.
@@ -33,6 +35,7 @@ enum Deed {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let deed = prop_oneof![
         3 => prop::collection::vec(0..KEYS, 1..4).prop_map(Deed::Batch),
+        2 => prop::collection::vec(0..KEYS, 1..4).prop_map(Deed::Refresh),
         2 => (0..KEYS).prop_map(Deed::Set),
         1 => (0..KEYS).prop_map(Deed::Delete),
         1 => Just(Deed::Crash),
@@ -80,16 +83,31 @@ impl Run {
         self.stream.push(event);
     }
 
-    /// What the unit makes of a key is always the same, as a unit's rows are.
-    fn batch(&mut self, keys: &[u8]) {
+    /// The digest of what the run wrote last under a key.
+    fn wrote(&self, key: &str) -> Option<u64> {
+        let batches = self.provenance.values().rev();
+        batches
+            .flat_map(|packed| packed.unpack().expect("what was packed"))
+            .find_map(|row| (row.key == key).then_some(row.digest))
+    }
+
+    /// A batch: the rows that are missing, and where the sources have changed those that stand as they were written.
+    fn batch(&mut self, keys: &[u8], has_changed: bool) {
         let mut written: Vec<Written> = Vec::new();
+        let seq = self.seq();
         for key in keys.iter().copied().map(key) {
             let is_twice = written.iter().any(|row| row.key == key);
             let is_there = self.table.contains_key(&key);
-            if is_twice || is_there != matches!(self.write, Write::Update { .. }) {
+            let is_stale = has_changed
+                && self.write == Write::Insert
+                && self.wrote(&key) == self.table.get(&key).map(|value| digest(&key, value));
+            if is_twice || (!is_stale && is_there != matches!(self.write, Write::Update { .. })) {
                 continue;
             }
-            let value = format!("ours of {key}");
+            let value = match has_changed {
+                true => format!("ours of {key}, as of {seq}"),
+                false => format!("ours of {key}"),
+            };
             let before = self.table.insert(key.clone(), value.clone());
             written.push(Written {
                 digest: digest(&key, &value),
@@ -97,8 +115,9 @@ impl Run {
                 key,
             });
         }
-        let seq = self.seq();
         let (read, rows) = (keys.len(), written.len());
+        let refreshed = written.iter().filter(|row| row.is_refreshed(&self.write));
+        let refreshed = refreshed.count();
         let count = |rows: usize| i64::try_from(rows).expect("few rows");
         let packed = (rows > 0).then(|| Packed::pack(&written).expect("few rows"));
         let provenance = packed.as_ref().map(Packed::digest);
@@ -110,7 +129,8 @@ impl Run {
             to: cursor(seq + 1),
             last: false,
             read: count(read),
-            written: count(rows),
+            written: count(rows - refreshed),
+            refreshed: count(refreshed),
             skipped: BTreeMap::from([("already there".into(), count(read - rows))]),
             quarantined: 0,
             provenance,
@@ -129,8 +149,12 @@ impl Run {
             .iter()
             .map(|(key, value)| (key.clone(), digest(key, value)))
             .collect();
+        let (refreshed, written): (Vec<_>, Vec<_>) = written
+            .into_iter()
+            .partition(|row| row.is_refreshed(&self.write));
+        let stale = Examined::of(&refreshed, &standing, &HashMap::new());
         let found = Examined::of(&written, &standing, &HashMap::new());
-        for row in &found.ours {
+        for row in stale.ours.iter().chain(&found.ours) {
             match row.before.as_deref() {
                 Some([Some(before)]) => self.table.insert(row.key.clone(), before.clone()),
                 _ => self.table.remove(&row.key),
@@ -142,6 +166,7 @@ impl Run {
             removed: i64::try_from(found.ours.len()).expect("few rows"),
             kept: found.kept,
             gone: found.gone,
+            restored: i64::try_from(stale.ours.len()).expect("few rows"),
         });
         self.append(undone);
         true
@@ -172,8 +197,9 @@ fn live(write: &Write, before: &Table, doing: &[Deed], undoing: &[Deed]) -> (Run
     let mut values = 0;
     for (place, deed) in doing.iter().chain(undoing).enumerate() {
         match deed {
-            Deed::Batch(keys) if place < doing.len() => run.batch(keys),
-            Deed::Batch(_) => {
+            Deed::Batch(keys) if place < doing.len() => run.batch(keys, false),
+            Deed::Refresh(keys) if place < doing.len() => run.batch(keys, true),
+            Deed::Batch(_) | Deed::Refresh(_) => {
                 run.undo();
             }
             Deed::Set(at) => {
@@ -225,7 +251,7 @@ proptest! {
 #[test]
 fn a_row_that_was_edited_back_is_removed() {
     let mut run = Run::new(Write::Insert, Table::new());
-    run.batch(&[1]);
+    run.batch(&[1], false);
     let ours = run.table[&key(1)].clone();
     run.table.insert(key(1), "edited".into());
     run.table.insert(key(1), ours);

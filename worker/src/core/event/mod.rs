@@ -22,8 +22,9 @@ pub use self::run::{
 /// - 1: the first.
 /// - 2: `HoldStarted`, `HoldEnded`.
 /// - 3: the runbook's events, from `PreflightChecked` on.
-/// - 4: `SourceMarked`, `PaceChanged`, `IndexesDeferred`, `IndexBuilt`; the indexes that a run owes; `UnitCompleted` tells
-///   where a catch-up pass was not needed.
+/// - 4: `SourceMarked`, `PaceChanged`, `IndexesDeferred`, `IndexBuilt`; the indexes that a run owes; rows that are brought up
+///   to date: `refreshed` and `restored` of batches, and provenance of inserted and updated rows in one batch;
+///   `UnitCompleted` tells where a catch-up pass was not needed.
 pub const FORMAT: i32 = 4;
 
 /// The stored names of all events.

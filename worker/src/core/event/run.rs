@@ -114,16 +114,19 @@ pub struct BatchCommitted {
     pub to: Option<Cursor>,
     /// Whether the partition's range is exhausted.
     pub last: bool,
-    /// Source rows read; each is among the three below. So are rows that are computed from many source rows, which are
+    /// Source rows read; each is among the four below. So are rows that are computed from many source rows, which are
     /// none of those read.
     pub read: i64,
     /// Rows written.
     pub written: i64,
+    /// Rows that an earlier batch of the run wrote and this one brought up to date, as their source has changed.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub refreshed: i64,
     /// Rows that needed nothing, by reason.
     pub skipped: BTreeMap<String, i64>,
     /// Bad rows; their events are the ones just before this.
     pub quarantined: i64,
-    /// BLAKE3 over the packed provenance, where rows were written.
+    /// BLAKE3 over the packed provenance, where rows were written or brought up to date.
     pub provenance: Option<String>,
 }
 
@@ -134,6 +137,21 @@ impl BatchCommitted {
         let rows = self.skipped.values();
         rows.fold(0, |sum, rows| sum.saturating_add(*rows))
     }
+
+    /// Rows of which it has provenance.
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        self.written.saturating_add(self.refreshed)
+    }
+}
+
+/// Whether a count says nothing: it is then left out, so that events of before stay as they were hashed.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_none(count: &i64) -> bool {
+    *count == 0
 }
 
 /// A batch, as it was taken back.
@@ -149,6 +167,10 @@ pub struct BatchUndone {
     pub kept: Vec<Kept>,
     /// Rows that were not there any more.
     pub gone: i64,
+    /// Rows that it had brought up to date and that hold again what they held before. What became of the others is told
+    /// where the batch that wrote them is undone.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub restored: i64,
 }
 
 /// A row that an undo left alone.
@@ -171,6 +193,12 @@ pub struct UnitCompleted {
     pub written: i64,
     /// Bad rows set aside.
     pub quarantined: i64,
+    /// How often rows were brought up to date.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub refreshed: i64,
+    /// Rows whose source has changed, and that the application changed since they were written: left alone.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub changed: i64,
     /// The last hash of each of its partitions' streams: ties them to the run's chain.
     pub heads: BTreeMap<String, String>,
     /// Whether nothing that it reads or wrote has changed since its last pass was planned, so that no other was needed.

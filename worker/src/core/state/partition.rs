@@ -77,6 +77,9 @@ impl PartitionState {
                     return Err(self.illegal(event, "batches are undone from newest to oldest"));
                 }
                 let kept = i64::try_from(undone.kept.len()).unwrap_or(i64::MAX);
+                if undone.restored < 0 {
+                    return Err(self.illegal(event, "no batch puts back fewer rows than none"));
+                }
                 let counts = [undone.removed, kept, undone.gone];
                 let before = [self.removed, self.kept, self.gone];
                 if sum(counts.into_iter().chain(before)).is_none_or(|rows| rows > self.written) {
@@ -98,7 +101,7 @@ impl PartitionState {
             return Err(self.illegal(event, "it does not begin where the batch before ended"));
         }
         // Not equal: a row that is computed from many source rows is written, and is none of those read.
-        let parts = [batch.written, batch.quarantined].into_iter();
+        let parts = [batch.written, batch.refreshed, batch.quarantined].into_iter();
         let accounted = sum(parts.chain(batch.skipped.values().copied()));
         if batch.read < 0 || accounted.is_none_or(|accounted| batch.read > accounted) {
             return Err(self.illegal(event, "it does not account for every row read"));
@@ -106,7 +109,7 @@ impl PartitionState {
         if batch.quarantined != self.pending_bad {
             return Err(self.illegal(event, "it counts other bad rows than were set aside"));
         }
-        if batch.provenance.is_some() != (batch.written > 0) {
+        if batch.provenance.is_some() != (batch.rows() > 0) {
             return Err(self.illegal(event, "provenance and rows written do not go together"));
         }
         // What all totals come to, so none of them overflows.

@@ -60,6 +60,8 @@ fn completed(unit: &str, passes: i32) -> Event {
         passes,
         written: 0,
         quarantined: 0,
+        refreshed: 0,
+        changed: 0,
         heads: BTreeMap::new(),
         unchanged: false,
     })
@@ -178,6 +180,7 @@ fn batch(from: usize, to: usize, written: i64, skipped: i64, bad: i64, last: boo
         last,
         read: written + skipped + bad,
         written,
+        refreshed: 0,
         skipped: BTreeMap::from([("why".into(), skipped)]),
         quarantined: bad,
         provenance: (written > 0).then(String::new),
@@ -287,6 +290,7 @@ fn batches_are_undone_from_the_newest_to_the_oldest() {
             removed: 1,
             kept: Vec::new(),
             gone: 0,
+            restored: 0,
         })
     };
     let mut state = partition();
@@ -309,6 +313,7 @@ fn numbers_that_no_rows_have_are_refused() {
             removed,
             kept: Vec::new(),
             gone,
+            restored: 0,
         })
     };
     let mut state = partition();

@@ -151,6 +151,10 @@ impl Unit for KpiHistory {
         }
     }
 
+    fn is_refreshed(&self) -> bool {
+        true
+    }
+
     fn checks(&self) -> Vec<Check> {
         vec![Check {
             counts: "negative KPI values",

@@ -296,7 +296,7 @@ async fn outdated(database: &Database, run: &str, begun: &Entry) -> Result<Optio
             filter.after = Some(last.position);
             for entry in &entries {
                 let event = journal::event(entry)?;
-                if !matches!(event, Event::BatchCommitted(batch) if batch.written == 0) {
+                if !matches!(event, Event::BatchCommitted(batch) if batch.rows() == 0) {
                     return Ok(Some(
                         "rows were written or taken back since the one before began",
                     ));

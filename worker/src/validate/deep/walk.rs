@@ -163,7 +163,7 @@ impl Walk {
                 state,
                 ..
             } = proving;
-            match Prover::new(database, plan, unit, run, state).await {
+            match Prover::new(database, plan, unit, run, &state.started).await {
                 Ok(prover) => return Ok(prover),
                 Err(error) => retry.pause(error, shutdown).await?,
             }

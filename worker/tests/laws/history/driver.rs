@@ -142,6 +142,8 @@ impl<'a> Driver<'a> {
                     passes: unit.pass,
                     written: 0,
                     quarantined: 0,
+                    refreshed: 0,
+                    changed: 0,
                     heads: BTreeMap::from([(unit.name.clone(), "head".into())]),
                     unchanged: unit.is_marked,
                 });

@@ -44,6 +44,7 @@ impl Driver<'_> {
             last,
             read: read - computed,
             written,
+            refreshed: 0,
             skipped: reasons.map(|(why, rows)| (why.to_owned(), rows)).into(),
             quarantined: bad,
             provenance: (written > 0).then(|| "digest".into()),
@@ -73,6 +74,7 @@ impl Driver<'_> {
             removed,
             kept: kept.collect(),
             gone,
+            restored: 0,
         });
         self.say(&stream, event);
     }

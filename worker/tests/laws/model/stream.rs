@@ -58,6 +58,8 @@ impl Note {
                 passes: 1,
                 written: 0,
                 quarantined: 0,
+                refreshed: 0,
+                changed: 0,
                 heads: BTreeMap::new(),
                 unchanged: false,
             }),
@@ -88,6 +90,7 @@ impl Note {
                     last: usize::from(from + 1) == BATCHES,
                     read,
                     written,
+                    refreshed: 0,
                     skipped: BTreeMap::from([("already there".into(), read - written)]),
                     quarantined: 0,
                     provenance: (written > 0).then(String::new),
@@ -109,6 +112,7 @@ impl Note {
                     removed: removed.count_ones().into(),
                     kept: vec![row; kept.count_ones() as usize],
                     gone: gone.count_ones().into(),
+                    restored: 0,
                 })
             }
         }

@@ -1,0 +1,177 @@
+//! Rows that are computed from source rows which go on changing: catch-up passes bring those up to date that stand as the
+//! run wrote them, and leave those alone that the application has changed since.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::Context;
+use super::store::{CHANGED, PRESENT};
+use crate::core::event::Event;
+use crate::core::plan::Write;
+use crate::error::{Error, Result};
+use crate::journal;
+use crate::projection;
+use crate::proof::{DELETED, Prover, Verdict};
+use crate::unit::{Item, Page, Row};
+use crate::write;
+
+/// The reason for a skip: in a table with triggers or rules nobody can tell whether the source has changed.
+const ALTERED: &str = "perhaps a trigger's doing";
+
+/// Events that are read at once.
+const PAGE: u64 = 1_000;
+
+/// What a process knows of the rows of each unit that stand, from one pass to the next.
+#[derive(Default)]
+pub(super) struct Standing(Mutex<HashMap<String, (i32, Arc<Known>)>>);
+
+/// What is looked up when it is first needed, once a pass: during a pass nobody writes a row that it still has to meet.
+#[derive(Default)]
+struct Known {
+    types: OnceCell<HashMap<String, String>>,
+    prover: OnceCell<Prover>,
+}
+
+impl Standing {
+    fn of(&self, unit: &str, pass: i32) -> Arc<Known> {
+        let mut units = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match units.get(unit) {
+            Some((known_pass, known)) if *known_pass == pass => known.clone(),
+            _ => {
+                let known = Arc::new(Known::default());
+                units.insert(unit.to_owned(), (pass, known.clone()));
+                known
+            }
+        }
+    }
+}
+
+impl Known {
+    async fn prover(&self, context: &Context, unit: &str) -> Result<&Prover> {
+        let make = || async {
+            let mut units = context.plan.iter();
+            let place = units.position(|known| known.definition().name == unit);
+            let place =
+                place.ok_or_else(|| Error::Refused(format!("the plan has no unit {unit}")))?;
+            let (database, plan) = (&context.database, &context.plan);
+            Prover::new(database, plan, place, &context.run, &context.started).await
+        };
+        self.prover.get_or_try_init(make).await
+    }
+}
+
+/// A page of a catch-up pass against what stands: rows that are missing stay in it, those of the run that are not what
+/// their source gives any more say what they may replace, and all others are skipped.
+///
+/// # Errors
+/// The database's; provenance that was changed.
+pub(super) async fn against_standing(
+    context: &Context,
+    partition: &projection::Row,
+    mut page: Page,
+) -> Result<Page> {
+    let destination = &context.unit(&partition.unit)?.definition().destination;
+    if destination.write != Write::Insert {
+        return Ok(page);
+    }
+    let rows = page.items.iter().filter_map(|item| match item {
+        Item::Row(row) => Some(row.clone()),
+        Item::Skip(_) | Item::Bad { .. } => None,
+    });
+    let rows: Vec<Row> = rows.collect();
+    if rows.is_empty() {
+        return Ok(page);
+    }
+    let known = context.standing.of(&partition.unit, partition.pass);
+    let types = known
+        .types
+        .get_or_try_init(|| context.database.types(&destination.table))
+        .await?;
+    let connection = context.database.connection();
+    let mut fates: HashMap<String, Item> = HashMap::new();
+    let suspects: Vec<Row> = match write::differing(connection, destination, types, &rows).await {
+        Ok(mut differing) => rows
+            .into_iter()
+            .filter(|row| match differing.remove(&row.key) {
+                Some(differs) if !differs.stands => {
+                    fates.insert(row.key.clone(), Item::Row(row.clone()));
+                    false
+                }
+                differs => differs.is_some(),
+            })
+            .collect(),
+        // It refuses a value: each row is looked at by itself.
+        Err(error) if error.refuses_row().is_some() => rows,
+        Err(error) => return Err(error),
+    };
+    if !suspects.is_empty() {
+        let prover = known.prover(context, &partition.unit).await?;
+        let section = usize::try_from(partition.section).unwrap_or(0);
+        let verdicts = prover.standing(section, &suspects).await?;
+        for (row, (verdict, wrote)) in suspects.into_iter().zip(verdicts) {
+            fates.insert(row.key.clone(), fate(row, verdict, wrote));
+        }
+    }
+    for item in &mut page.items {
+        if let Item::Row(row) = item {
+            *item = fates.get(&row.key).cloned().unwrap_or(Item::Skip(PRESENT));
+        }
+    }
+    Ok(page)
+}
+
+/// What becomes of a row, given what stands in its place and what the run wrote there last, if it did.
+fn fate(row: Row, verdict: Verdict, wrote: Option<u64>) -> Item {
+    match (verdict, wrote) {
+        (Verdict::Missing | Verdict::Changed(DELETED), _) => Item::Row(row),
+        (Verdict::Wrong { .. }, Some(digest)) => Item::Row(Row {
+            expects: Some(digest),
+            ..row
+        }),
+        (Verdict::Changed(_), Some(_)) => Item::Skip(CHANGED),
+        (Verdict::Altered(_), Some(_)) => Item::Skip(ALTERED),
+        // Another run's, the application's own, or what it should be.
+        (
+            Verdict::Right
+            | Verdict::Wrong { .. }
+            | Verdict::Altered(_)
+            | Verdict::Changed(_)
+            | Verdict::Foreign
+            | Verdict::Elsewhere
+            | Verdict::Nothing(_),
+            _,
+        ) => Item::Skip(PRESENT),
+    }
+}
+
+/// What partitions say of rows whose source has changed: how many were brought up to date, and how many left alone.
+///
+/// # Errors
+/// The database's; [`Error::Damaged`]: an event that cannot be read.
+pub(super) async fn told<'a>(
+    context: &Context,
+    partitions: impl Iterator<Item = &'a projection::Row>,
+) -> Result<(i64, i64)> {
+    let (mut refreshed, mut changed) = (0, 0);
+    for partition in partitions {
+        let mut seq = 0;
+        loop {
+            let connection = context.database.connection();
+            let (run, stream) = (&context.run, &partition.stream);
+            let entries = journal::stream_after(connection, run, stream, seq, PAGE).await?;
+            let Some(last) = entries.last() else {
+                break;
+            };
+            seq = last.seq;
+            for entry in &entries {
+                if let Event::BatchCommitted(batch) = journal::event(entry)? {
+                    refreshed += batch.refreshed;
+                    changed += batch.skipped.get(CHANGED).copied().unwrap_or_default();
+                }
+            }
+        }
+    }
+    Ok((refreshed, changed))
+}
