@@ -26,6 +26,7 @@
 //! | [`service`] | an HTTP service that counts what it does |
 //! | [`prometheus`] | a Prometheus server that looks at it |
 //! | [`application`] | what the live application does to the same tables meanwhile |
+//! | [`live`] | the same as it goes on beside a migration |
 //! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
 //! | [`tiny`] | a source for going through one run step by step, on PostgreSQL |
 //! | [`torture`] | runs and rollbacks under faults drawn from seeds, and the account of what struck |
@@ -41,6 +42,7 @@ pub mod dump;
 pub mod generate;
 pub mod journal;
 pub mod json;
+pub mod live;
 pub mod moment;
 pub mod oracle;
 pub mod pooler;

@@ -65,6 +65,10 @@ pub struct Unit {
     pub removed: i64,
     /// Rows that an undo left alone.
     pub kept: i64,
+    /// Once it is complete: how often rows were brought up to date, as their source had changed.
+    pub refreshed: i64,
+    /// Once it is complete: rows whose source has changed, left alone as the application changed them since.
+    pub changed: i64,
     /// How much of it is done, 0 to 100.
     pub percent: f64,
     /// The pass that it is in: source rows expected.
@@ -228,6 +232,8 @@ fn unit(state: &RunState, name: &str, partitions: &[Row]) -> Unit {
         quarantined,
         removed: sum(|row| row.removed),
         kept: sum(|row| row.kept),
+        refreshed: state.units.get(name).map_or(0, |unit| unit.refreshed),
+        changed: state.units.get(name).map_or(0, |unit| unit.changed),
         percent,
         pass_expected: this_pass().map(|row| due(row)).sum(),
         pass_read: this_pass().map(|row| row.read).sum(),

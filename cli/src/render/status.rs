@@ -70,6 +70,15 @@ pub(crate) fn run(run: &status::Run) -> String {
     if let Some(repaired) = &run.repairs {
         text.push_str(&format!("it repairs run {repaired}\n"));
     }
+    let changing = run.units.iter();
+    for unit in changing.filter(|unit| unit.refreshed + unit.changed > 0) {
+        text.push_str(&format!(
+            "{}: brought {} up to date, left {} alone that the application changed since\n",
+            unit.unit,
+            number(unit.refreshed),
+            number(unit.changed)
+        ));
+    }
     let undone: Vec<_> = run
         .units
         .iter()
@@ -156,6 +165,8 @@ mod tests {
             quarantined: 2,
             removed: 0,
             kept: 0,
+            refreshed: 12,
+            changed: 3,
             percent: 50.0,
             pass_expected: 4_000,
             pass_read: 2_000,
@@ -192,6 +203,7 @@ mod tests {
             "1,234",
             "1m 1s",
             "50 %",
+            "kpi_history: brought 12 up to date, left 3 alone",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }

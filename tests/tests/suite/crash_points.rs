@@ -14,7 +14,12 @@ use tests::process::Invocation;
 use tests::scenario::Scenario;
 use tests::{journal, scratch};
 
-on_both!(crashed_runs, crashed_rollbacks, a_panic_in_a_batch);
+on_both!(
+    crashed_runs,
+    crashed_rollbacks,
+    crashed_refreshes,
+    a_panic_in_a_batch
+);
 
 /// One partition a section and small batches, so that each has a first, a middle and a last one.
 const SMALL: [&str; 6] = [
@@ -122,6 +127,73 @@ async fn crashed_rollbacks(backend: Backend) -> Result<()> {
         }
     }
     bail!("these points were never reached again: {:?}", points.left)
+}
+
+/// The sources change before the catch-up passes of the units that sum them up: a crash at each point of the batches that
+/// bring rows up to date, and then of their undo.
+async fn crashed_refreshes(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load_with_schema(&profile(backend)).await?;
+    let database = &scenario.database;
+    let sums = ["kpi_history", "prompt_performance"];
+    let points = |what: &str, steps: &[&str]| {
+        let places = sums.iter().flat_map(|unit| {
+            ["first", "middle", "last", "only"].map(|place| format!("{what} {unit} 2.0 {place}"))
+        });
+        let left =
+            places.flat_map(|place| steps.iter().map(move |step| format!("{place}: {step}")));
+        left.collect::<BTreeSet<_>>()
+    };
+    // Both wait for their catch-up pass.
+    run(&scenario)?
+        .args(["--unit", "campaign_prompt"])
+        .expect(0)
+        .await?;
+    for unit in sums {
+        let alone = || Ok(run(&scenario)?.args(["--unit", unit]));
+        let begun = crash(alone, &points("batch", &["claimed"])).await?;
+        ensure!(begun.is_some(), "no catch-up pass of {unit} began");
+    }
+    let change = "UPDATE \"PublishJob\" SET \"impressions\" = \"impressions\" + 7 \
+        WHERE \"impressions\" BETWEEN 0 AND 1000000";
+    database.execute(change).await?;
+    let expected = scenario.expected().await?;
+
+    let mut batches = Points {
+        left: points("batch", &STEPS),
+        struck: 0,
+    };
+    while batches.crash_next(|| run(&scenario)).await? {}
+    batches.check(4 * STEPS.len())?;
+    expected.check_rows(database).await?;
+    scenario.verify_journal().await?;
+    for unit in sums {
+        let sql = format!(
+            "SELECT COUNT(*) FROM backstitch_journal WHERE unit = '{unit}' AND kind = 'BatchCommitted' \
+             AND payload LIKE '%\"refreshed\":%'"
+        );
+        let refreshing: i64 = database.value(&sql).await?;
+        ensure!(refreshing > 0, "{unit} brought nothing up to date");
+    }
+
+    let steps = [
+        "locked",
+        "examined",
+        "removed",
+        "cursor moved",
+        "event appended",
+        "committed",
+    ];
+    let mut undone = Points {
+        left: points("undo", &steps),
+        struck: 0,
+    };
+    while undone.crash_next(|| rollback(&scenario)).await? {}
+    undone.check(2 * steps.len())?;
+    let state = scenario.state().await?;
+    for table in tests::dump::DESTINATIONS {
+        ensure!(state.table(table).is_empty(), "{table} still holds rows");
+    }
+    scenario.verify_journal().await
 }
 
 /// A database that is migrated, with rows of the application beside ours, and its state without ours.

@@ -72,3 +72,4 @@ mod triggers;
 mod two_rollbacks;
 mod validate;
 mod values;
+mod zero_downtime;

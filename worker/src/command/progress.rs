@@ -145,6 +145,8 @@ mod tests {
             quarantined: 0,
             removed: 0,
             kept: 0,
+            refreshed: 0,
+            changed: 0,
             percent: 50.0,
             pass_expected: 1_000,
             pass_read,

@@ -91,6 +91,10 @@ pub struct UnitState {
     pub budget_read: i64,
     /// Bad rows when the budget began to count.
     pub budget_quarantined: i64,
+    /// Once it is complete: how often rows were brought up to date.
+    pub refreshed: i64,
+    /// Once it is complete: rows whose source has changed, left alone as the application changed them since.
+    pub changed: i64,
     /// What its tables held just before a pass was planned: the last mark, and its pass.
     pub mark: Option<(i32, Mark)>,
 }
@@ -146,6 +150,8 @@ impl RunState {
             budget_read: 0,
             budget_quarantined: 0,
             mark: None,
+            refreshed: 0,
+            changed: 0,
         };
         let units = started.units.iter();
         Ok(Self {
@@ -239,6 +245,8 @@ impl RunState {
                 }
                 let state = self.unit_in(event, &completed.unit, &[UnitStatus::Running])?;
                 state.status = UnitStatus::Completed;
+                state.refreshed = completed.refreshed;
+                state.changed = completed.changed;
                 self.completed
                     .insert(completed.unit.clone(), completed.heads.clone());
                 Ok(())
