@@ -21,6 +21,7 @@ mod reading;
 mod turn;
 mod watch;
 mod window;
+mod wish;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::gate::Bounds;
 use super::gear::Gear;
 use super::latency::Compared;
-use super::seconds as spelled;
-use super::window::{Window, clock};
 use crate::backend::health::{Chores, Sessions};
 use crate::size;
 
@@ -44,7 +42,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// A yes or a no.
-fn bounds_of_a_word(patience: Duration, calm: Duration) -> Bounds {
+pub(super) fn bounds_of_a_word(patience: Duration, calm: Duration) -> Bounds {
     Bounds {
         over: 0.5,
         under: 0.5,
@@ -59,88 +57,6 @@ fn bounds_of_a_word(patience: Duration, calm: Duration) -> Bounds {
 )]
 fn number(count: i64) -> f64 {
     count as f64
-}
-
-/// The hours in which the work may go on; none where it always may.
-pub(super) fn hours(windows: &[Window], now: i64) -> Option<Reading> {
-    if windows.is_empty() {
-        return None;
-    }
-    let is_open = windows.iter().any(|window| window.is_open(now));
-    let named: Vec<_> = windows.iter().map(ToString::to_string).collect();
-    let (shown, limit) = (clock(now), named.join(", "));
-    Some(Reading {
-        key: "window".into(),
-        signal: "outside the hours of --window".into(),
-        value: if is_open { 0.0 } else { 1.0 },
-        bounds: bounds_of_a_word(Duration::ZERO, Duration::ZERO),
-        told: format!("it is {shown} by the database's clock, and --window is {limit}"),
-        shown,
-        limit,
-    })
-}
-
-/// An answer to a query of the operator's, or why there is none.
-pub(super) fn asked(place: usize, query: &str, answer: Result<Option<String>, String>) -> Reading {
-    let (is_over, shown) = match answer {
-        Ok(None) => (false, "nothing".to_owned()),
-        Ok(Some(answer)) if is_no(&answer) => (false, "no".to_owned()),
-        // A value may be anything, somebody's name as well: only numbers are shown.
-        Ok(Some(answer)) => match answer.trim().parse::<f64>() {
-            Ok(number) => (true, number.to_string()),
-            Err(_) => (true, "yes".to_owned()),
-        },
-        // A guard that cannot be asked guards nothing.
-        Err(why) => (true, format!("the query fails: {why}")),
-    };
-    let query = shortened(query);
-    Reading {
-        key: format!("hold-when {place}"),
-        signal: format!("--hold-when \"{query}\""),
-        value: if is_over { 1.0 } else { 0.0 },
-        bounds: bounds_of_a_word(Duration::ZERO, seconds(2)),
-        told: format!("--hold-when \"{query}\": {shown}"),
-        shown,
-        limit: "nothing, false or 0".into(),
-    }
-}
-
-fn is_no(answer: &str) -> bool {
-    let answer = answer.trim();
-    matches!(answer, "f" | "false" | "") || answer.parse::<f64>().is_ok_and(|number| number == 0.0)
-}
-
-/// A query on one line, as much of it as tells it from others.
-fn shortened(query: &str) -> String {
-    const MOST: usize = 120;
-    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
-}
-
-/// How far the slowest replica is behind. It lets the work go on once it has come up with half of that, so that the work
-/// does not stutter.
-pub(super) fn of_replica(key: &str, name: &str, by: Duration, limit: Duration) -> Reading {
-    let (shown, at_most) = (spelled(by), spelled(limit));
-    Reading {
-        key: key.into(),
-        signal: format!("replica {name} is behind"),
-        value: by.as_secs_f64(),
-        bounds: Bounds {
-            over: limit.as_secs_f64(),
-            under: limit.as_secs_f64() / 2.0,
-            patience: Duration::ZERO,
-            calm: Duration::ZERO,
-        },
-        told: format!(
-            "replica {name} is {shown} behind, --max-replica-lag is {at_most}; the work goes on by itself below half of \
-             that (where it is late on purpose: --ignore-replica {name})"
-        ),
-        shown,
-        limit: at_most,
-    }
 }
 
 /// Sessions of others that wait, or are too many.
@@ -199,8 +115,8 @@ pub(super) fn of_sessions(sessions: &Sessions) -> [Reading; 3] {
 }
 
 /// What the server has in hand.
-pub(super) fn of_chores(chores: &Chores) -> Vec<Reading> {
-    let mut readings = vec![
+pub(super) fn of_chores(chores: &Chores) -> [Reading; 2] {
+    [
         Reading {
             key: "archiver".into(),
             signal: "archiving the log fails".into(),
@@ -225,25 +141,26 @@ pub(super) fn of_chores(chores: &Chores) -> Vec<Reading> {
                 chores.losing.as_deref().unwrap_or_default()
             ),
         },
-    ];
-    if let Some(unarchived) = chores.unarchived {
-        let (shown, limit) = (size::show(unarchived), size::show(chores.max_wal_size));
-        readings.push(Reading {
-            key: "archive".into(),
-            signal: "log waits to be archived".into(),
-            value: number(unarchived),
-            bounds: Bounds {
-                over: number(chores.max_wal_size),
-                under: number(chores.max_wal_size) / 2.0,
-                patience: Duration::ZERO,
-                calm: Duration::ZERO,
-            },
-            told: format!("{shown} of log wait to be archived, {limit} is the most (max_wal_size)"),
-            shown,
-            limit,
-        });
+    ]
+}
+
+/// Log that waits to be archived, in bytes.
+pub(super) fn of_archive(unarchived: i64, max_wal_size: i64) -> Reading {
+    let (shown, limit) = (size::show(unarchived), size::show(max_wal_size));
+    Reading {
+        key: "archive".into(),
+        signal: "log waits to be archived".into(),
+        value: number(unarchived),
+        bounds: Bounds {
+            over: number(max_wal_size),
+            under: number(max_wal_size) / 2.0,
+            patience: Duration::ZERO,
+            calm: Duration::ZERO,
+        },
+        told: format!("{shown} of log wait to be archived, {limit} is the most (max_wal_size)"),
+        shown,
+        limit,
     }
-    readings
 }
 
 /// A disk's room, in bytes.
@@ -300,17 +217,14 @@ pub(super) fn of_latency(gear: Gear, latency: Option<Compared>) -> Reading {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Instant;
 
-    use proptest::prelude::*;
-
-    use super::{Chores, Reading, Room, Sessions, asked, hours, of_chores, of_room, of_sessions};
+    use super::{Chores, Reading, Room, Sessions, of_archive, of_chores, of_room, of_sessions};
     use crate::pace::gate::Gate;
-    use crate::pace::window::Window;
 
     /// Whether it would make the work hold at last.
-    fn holds(reading: &Reading) -> bool {
+    pub(in crate::pace) fn holds(reading: &Reading) -> bool {
         let (mut gate, now) = (Gate::default(), Instant::now());
         gate.look(now, reading.value, reading.bounds);
         gate.look(now + reading.bounds.patience, reading.value, reading.bounds)
@@ -332,7 +246,7 @@ mod tests {
     const HEALTHY: Chores = Chores {
         is_archiving_failing: false,
         is_archived: true,
-        unarchived: Some(16 << 20),
+        may_count: true,
         max_wal_size: 1 << 30,
         losing: None,
         requested: Some(3),
@@ -351,6 +265,7 @@ mod tests {
         };
         assert!(!of_sessions(&busy).iter().any(holds));
         assert!(!of_chores(&HEALTHY).iter().any(holds));
+        assert!(!holds(&of_archive(16 << 20, 1 << 30)));
         let room = Room {
             free: 2 << 30,
             all: 4_000 << 30,
@@ -361,7 +276,6 @@ mod tests {
             free: 6 << 20,
             all: 60 << 20
         })));
-        assert!(hours(&[], 0).is_none());
     }
 
     #[test]
@@ -380,16 +294,13 @@ mod tests {
                 ..HEALTHY
             },
             Chores {
-                unarchived: Some(2 << 30),
-                ..HEALTHY
-            },
-            Chores {
                 losing: Some("s".into()),
                 ..HEALTHY
             },
         ] {
-            troubles.push(of_chores(&chores));
+            troubles.push(of_chores(&chores).to_vec());
         }
+        troubles.push(vec![of_archive(2 << 30, 1 << 30)]);
         troubles.push(vec![of_room(Room {
             free: 1 << 20,
             all: 60 << 20,
@@ -401,39 +312,6 @@ mod tests {
         for trouble in &troubles {
             let holding = trouble.iter().filter(|reading| holds(reading)).count();
             assert_eq!(holding, 1, "{trouble:?}");
-        }
-    }
-
-    #[test]
-    fn an_answer_that_is_not_no_holds() {
-        for (answer, is_over) in [
-            (None, false),
-            (Some("false"), false),
-            (Some("f"), false),
-            (Some("0"), false),
-            (Some("0.00"), false),
-            (Some(""), false),
-            (Some("true"), true),
-            (Some("t"), true),
-            (Some("1"), true),
-            (Some("-3"), true),
-            (Some("somebody@example.com"), true),
-        ] {
-            let reading = asked(0, "SELECT 1", Ok(answer.map(ToOwned::to_owned)));
-            assert_eq!(holds(&reading), is_over, "{answer:?}");
-            assert!(!reading.shown.contains('@'), "a value is shown");
-        }
-        assert!(holds(&asked(0, "SELECT 1", Err("it is gone".into()))));
-    }
-
-    proptest! {
-        /// The hours of the journal's words are those that are decided by.
-        #[test]
-        fn outside_its_hours_it_holds(now in 0_i64..4_000_000_000_000, from in 0_u16..24, to in 0_u16..24) {
-            prop_assume!(from != to);
-            let window: Window = format!("{from:02}:00-{to:02}:00").parse().expect("a window");
-            let reading = hours(&[window], now).expect("a window");
-            prop_assert_eq!(holds(&reading), !window.is_open(now));
         }
     }
 }

@@ -14,7 +14,7 @@ use super::log_rate::LogRate;
 use super::options::{Limits, Speed};
 use super::presence::Presence;
 use super::reading::{self, Reading, Room};
-use super::seconds;
+use super::{seconds, wish};
 use crate::backend::health::{Chores, Sessions};
 use crate::backend::{Database, Dialect, Replication};
 use crate::error::{Doing, Error, Result};
@@ -202,7 +202,7 @@ impl Watch {
         if !limits.windows.is_empty() {
             let database = database.clone();
             let clock = answered(tokio::spawn(async move { database.clock().await })).await?;
-            if let Some(hours) = reading::hours(&limits.windows, clock) {
+            if let Some(hours) = wish::hours(&limits.windows, clock) {
                 self.read(Instant::now(), hours);
             }
         }
@@ -215,7 +215,7 @@ impl Watch {
                 Err(error) => Err(error.without_values()),
                 Ok(answer) => Ok(answer),
             };
-            self.read(Instant::now(), reading::asked(place, query, answer));
+            self.read(Instant::now(), wish::asked(place, query, answer));
         }
         Ok(())
     }
@@ -246,12 +246,11 @@ impl Watch {
         match slowest {
             Some((name, replayed)) => {
                 let by = self.lag.look(now, end, replayed);
-                self.read(now, reading::of_replica(KEY, &name, by, limit));
+                self.read(now, wish::of_replica(KEY, &name, by, limit));
             }
             // One that is gone holds nothing up.
             None if self.last(KEY).is_some() => {
-                let gone =
-                    reading::of_replica(KEY, "that was behind is gone", Duration::ZERO, limit);
+                let gone = wish::of_replica(KEY, "that was behind is gone", Duration::ZERO, limit);
                 self.read(now, gone);
             }
             None => {}
@@ -268,7 +267,13 @@ impl Watch {
         else {
             return Ok(());
         };
-        if chores.is_archived && chores.unarchived.is_none() {
+        if chores.is_archived && chores.may_count {
+            let database = at.database.clone();
+            let look = tokio::spawn(async move { database.unarchived().await });
+            if let Some(waits) = self.unless_forbidden("archive", answered(look).await)? {
+                self.read(now, reading::of_archive(waits, chores.max_wal_size));
+            }
+        } else if chores.is_archived {
             self.say_once("archive", || {
                 "this role may not see how much log waits to be archived: nothing holds for that; GRANT pg_monitor to the role"
                     .into()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sea_orm::FromQueryResult;
 
 use super::super::Database;
+use super::Number;
 use crate::error::Result;
 
 /// The sessions of a server.
@@ -66,8 +67,8 @@ pub struct Chores {
     pub is_archiving_failing: bool,
     /// Whether the log is archived at all.
     pub is_archived: bool,
-    /// Bytes of log that wait to be archived; none where the role may not know.
-    pub unarchived: Option<i64>,
+    /// Whether the role may know what waits to be archived.
+    pub may_count: bool,
     /// `max_wal_size` in bytes.
     pub max_wal_size: i64,
     /// A replication slot that is about to lose what it should keep.
@@ -84,10 +85,7 @@ pub struct Chores {
 const CHORES: &str = r#"SELECT current_setting('archive_mode') <> 'off' AS "is_archived",
         COALESCE(a.last_failed_time > COALESCE(a.last_archived_time, '-infinity'), FALSE)
             AND current_setting('archive_mode') <> 'off' AS "is_archiving_failing",
-        CASE WHEN current_setting('archive_mode') <> 'off'
-                AND has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE')
-            THEN (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready')
-                * pg_size_bytes(current_setting('wal_segment_size')) END AS "unarchived",
+        has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE') AS "may_count",
         pg_size_bytes(current_setting('max_wal_size')) AS "max_wal_size",
         (SELECT CAST(slot_name AS TEXT) FROM pg_replication_slots WHERE wal_status = 'unreserved' ORDER BY 1 LIMIT 1)
             AS "losing",
@@ -96,6 +94,10 @@ const CHORES: &str = r#"SELECT current_setting('archive_mode') <> 'off' AS "is_a
         (SELECT count(*) FROM pg_stat_progress_vacuum v JOIN pg_stat_activity s ON s.pid = v.pid
             WHERE v.datname = current_database() AND s.query LIKE '%to prevent wraparound%') AS "wraparound"
     FROM pg_stat_archiver a"#;
+
+/// A statement that so much as names the function is refused to a role that may not call it.
+const UNARCHIVED: &str = r#"SELECT count(*) * pg_size_bytes(current_setting('wal_segment_size')) AS "number"
+    FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"#;
 
 #[derive(FromQueryResult)]
 struct Clock {
@@ -119,6 +121,16 @@ impl Database {
     pub async fn chores(&self) -> Result<Option<Chores>> {
         self.first(CHORES, [], "looking at what the server has in hand")
             .await
+    }
+
+    /// Bytes of log that wait to be archived. PostgreSQL only, for a role that may know.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn unarchived(&self) -> Result<i64> {
+        let doing = "looking at what waits to be archived";
+        let number: Option<Number> = self.first(UNARCHIVED, [], doing).await?;
+        Ok(number.map_or(0, |number| number.number))
     }
 
     /// The database's clock, milliseconds since 1970.
