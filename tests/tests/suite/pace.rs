@@ -116,21 +116,21 @@ async fn outside_its_hours_nothing_is_done(backend: Backend) -> Result<()> {
 }
 
 async fn a_rate_is_never_exceeded(backend: Backend) -> Result<()> {
-    const RATE: i64 = 500;
-    let scenario = Scenario::load_with_schema(&Profile::small(backend, 903)).await?;
+    const RATE: i64 = 1_000;
+    let scenario = Scenario::load_with_schema(&Profile::busy(backend, 903)).await?;
     let database = &scenario.database;
-    let slow = ["--pace", "500/s", "--workers", "1"];
+    let slow = ["--pace", "1000/s", "--workers", "1"];
     scenario
         .run_without_migrating()?
         .args(slow)
         .expect(0)
         .await?;
-    let (read, at) = match backend {
-        Backend::Postgres => ("CAST(payload AS JSONB) ->> 'read'", "at"),
-        Backend::Sqlite => ("payload ->> 'read'", "at"),
+    let read = match backend {
+        Backend::Postgres => "CAST(payload AS JSONB) ->> 'read'",
+        Backend::Sqlite => "payload ->> 'read'",
     };
     let sql = format!(
-        "SELECT CAST({read} AS BIGINT), {at} FROM backstitch_journal WHERE kind = 'BatchCommitted' ORDER BY position"
+        "SELECT CAST({read} AS BIGINT), at FROM backstitch_journal WHERE kind = 'BatchCommitted' ORDER BY position"
     );
     let mut batches: Vec<(i64, i64)> = Vec::new();
     for row in database.query(&sql).await? {
@@ -209,13 +209,11 @@ async fn whoever_waits_for_a_lock_of_ours_is_seen() -> Result<()> {
     let database = &scenario.database;
     let ids = "SELECT CAST(\"id\" AS TEXT) FROM \"Campaign\" ORDER BY \"id\"";
     let ids = database.texts(ids).await?;
-    let (first, last) = (
-        ids.first().context("a campaign")?,
-        ids.last().context("a campaign")?,
-    );
-    let lock =
-        |id: &str| format!("UPDATE \"Campaign\" SET \"name\" = \"name\" WHERE \"id\" = '{id}'");
-    let held = database.hold(&lock(last)).await?;
+    let middle = ids.get(ids.len() / 2).context("a campaign")?;
+    let lock = |half: &str| {
+        format!("UPDATE \"Campaign\" SET \"name\" = \"name\" WHERE \"id\" {half} '{middle}'")
+    };
+    let held = database.hold(&lock(">")).await?;
     let run = scenario.run_without_migrating()?;
     let mut running = run
         .args([
@@ -229,7 +227,7 @@ async fn whoever_waits_for_a_lock_of_ours_is_seen() -> Result<()> {
         .spawn()?;
     // Whoever else updates a campaign waits behind the batch again and again.
     let other = database.another().await?;
-    let update = lock(first);
+    let update = lock("<=");
     let updates = tokio::spawn(async move {
         loop {
             if let Err(error) = other.execute(&update).await {

@@ -77,6 +77,11 @@ impl Display for MaxLogRate {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test's figures are small"
+)]
 mod tests {
     use std::str::FromStr as _;
     use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::gear::Gear;
 use super::latency::Latency;
 use super::turn::Turns;
-use crate::backend::Database;
+use crate::backend::{Database, Dialect};
 
 /// Between two questions beside the work.
 const BESIDE: Duration = Duration::from_millis(100);
@@ -37,7 +37,9 @@ impl Probe {
         latency: &Arc<Mutex<Latency>>,
     ) -> Option<Self> {
         // It is connected in the thread, whose runtime its connection then belongs to.
-        database.beside()?;
+        if database.dialect() == Dialect::Sqlite {
+            return None;
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let (database, asker) = (
             database.clone(),

@@ -240,7 +240,6 @@ pub(super) mod tests {
         behind: 0,
         waiting: 0,
         log: 1,
-        now: 0,
     };
 
     const HEALTHY: Chores = Chores {

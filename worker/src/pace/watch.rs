@@ -318,7 +318,7 @@ impl Watch {
         let Some(place) = self.place.as_ref().and_then(Option::as_ref) else {
             return Ok(());
         };
-        if let Ok(disk) = statvfs(place) {
+        if let Ok(disk) = statvfs(place.as_path()) {
             let room = Room {
                 free: disk.f_bavail.saturating_mul(disk.f_frsize),
                 all: disk.f_blocks.saturating_mul(disk.f_frsize),

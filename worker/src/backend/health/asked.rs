@@ -1,8 +1,9 @@
 //! A question of the operator's own.
 
+use sea_orm::{ConnectionTrait, DbErr};
+
 use super::super::{Connection, Database, statement};
 use crate::error::{Doing, Result};
-use sea_orm::{ConnectionTrait, DbErr};
 
 impl Database {
     /// The first value of the first row of a query of the operator's, as text; none where it gives no row, or NULL. It may

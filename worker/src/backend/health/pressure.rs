@@ -30,8 +30,6 @@ pub struct Sessions {
     pub waiting: i64,
     /// Where the write-ahead log ends, in bytes; 0 on a replica.
     pub log: i64,
-    /// The database's clock, milliseconds since 1970.
-    pub now: i64,
 }
 
 /// A backend's name for itself is seen by everybody, its state is not. Locks are looked at where somebody waits for one, or
@@ -56,8 +54,7 @@ const SESSIONS: &str = r#"WITH client AS MATERIALIZED (
             WHERE pg_blocking_pids(w.pid) && ARRAY(SELECT pid FROM client WHERE "ours")) AS "behind",
         (SELECT count(*) FROM waiting w WHERE w.waitstart < clock_timestamp() - INTERVAL '1 second') AS "waiting",
         CASE WHEN pg_is_in_recovery() THEN 0
-            ELSE CAST(pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS BIGINT) END AS "log",
-        CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT) AS "now"
+            ELSE CAST(pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS BIGINT) END AS "log"
     FROM client"#;
 
 /// What the server has in hand besides statements.
