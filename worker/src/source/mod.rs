@@ -149,10 +149,18 @@ impl Source {
         let mut ends: Vec<String> = Vec::new();
         for part in 1..=parts {
             let offset = (count * part / parts - 1).max(0);
-            let sql = format!(
-                "SELECT {column} AS \"end\" FROM {table} ORDER BY {column} LIMIT 1 OFFSET $1"
-            );
-            let rows = self.all(&doing, &sql, [offset.into()]).await?;
+            let rows = if part == parts {
+                // Rows may have come or gone since they were counted: the last is looked up as such.
+                let sql = format!(
+                    "SELECT {column} AS \"end\" FROM {table} ORDER BY {column} DESC LIMIT 1"
+                );
+                self.all(&doing, &sql, []).await?
+            } else {
+                let sql = format!(
+                    "SELECT {column} AS \"end\" FROM {table} ORDER BY {column} LIMIT 1 OFFSET $1"
+                );
+                self.all(&doing, &sql, [offset.into()]).await?
+            };
             let end: Result<Vec<Key>, DbErr> = rows.iter().map(|row| key(row, "end")).collect();
             let end = end.doing(doing.as_str())?;
             ends.extend(end.into_iter().map(|key| key.cursor));
