@@ -131,6 +131,8 @@ fn impossible(replay: &Replay) -> Vec<Event> {
             written: 0,
             quarantined: 0,
             heads: BTreeMap::new(),
+            refreshed: 0,
+            changed: 0,
             unchanged: false,
         }));
     }
