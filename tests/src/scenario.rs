@@ -105,6 +105,7 @@ impl Scenario {
     pub fn question(&self) -> Question {
         Question {
             as_of: self.profile.as_of,
+            begun: self.profile.as_of,
             window_days: self.profile.window_days,
             logs: self.logs.clone(),
         }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use crate::status;
+use crate::time;
 use crate::validate;
 
 /// A count with thousands separators: `2,847`.
@@ -49,6 +50,24 @@ pub fn units(run: &status::Run) -> String {
         ]
     });
     table(header, rows, &[2, 3, 4, 5, 6, 7, 8])
+}
+
+/// How far a run that is followed has caught up, in one line.
+#[must_use]
+pub fn following(following: &status::Following) -> String {
+    match (following.caught_up_to, following.behind_millis) {
+        (Some(to), Some(behind)) => format!(
+            "following: caught up to {}, {} rows in the last round, behind by {}",
+            time::show(to),
+            number(following.written),
+            duration(
+                std::time::Duration::from_millis(behind.max(0).unsigned_abs())
+                    .as_secs_f64()
+                    .floor()
+            )
+        ),
+        _ => "following: not caught up yet".to_owned(),
+    }
 }
 
 /// A table; the columns in `numbers` are aligned to the right. On a terminal it is no wider than that: what does not fit

@@ -1,5 +1,7 @@
 //! Where a run stands, in numbers: what progress bars, `cli status` and `cli runs` show.
 
+mod following;
+
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
@@ -9,6 +11,8 @@ use crate::error::Result;
 use crate::journal::{Entry, Filter};
 use crate::projection::{self, Row};
 use crate::{journal, runs};
+
+pub use self::following::Following;
 
 /// Starts of workers that are looked at; a run has a few.
 const MOST_STARTS: u64 = 1_000;
@@ -25,8 +29,11 @@ pub struct Run {
     pub state: &'static str,
     /// The instant that it stands for, milliseconds since 1970.
     pub as_of: i64,
-    /// How many days before it the sources are taken from.
+    /// How many days before it began the sources are taken from.
     pub window_days: u32,
+    /// How far it has caught up, where it is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub following: Option<Following>,
     /// The run that it repairs, where it brings nothing of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<String>,
@@ -106,11 +113,13 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Run> {
         let unit = unit(&state, &pin.name, &partitions);
         units.push(since_last_start(connection, run, &begun, &partitions, unit).await?);
     }
+    let following = following::load(connection, run, &state, &partitions, now).await?;
     Ok(Run {
         run: run.to_owned(),
         state: state.status.word(),
-        as_of: state.started.as_of,
+        as_of: state.as_of,
         window_days: state.started.window_days,
+        following,
         repairs: state.started.repairs.map(|repairs| repairs.run),
         started_at,
         last_at: last_at.max(started_at),

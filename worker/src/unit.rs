@@ -54,6 +54,12 @@ pub trait Unit: Send + Sync {
         false
     }
 
+    /// Columns that say as of which instant a row was computed. One that differs from what its source gives in these alone
+    /// is up to date.
+    fn dated(&self) -> &[&str] {
+        &[]
+    }
+
     /// Questions about the destination that must all be answered with zero.
     fn checks(&self) -> Vec<Check> {
         Vec::new()

@@ -136,7 +136,7 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
     if state.started.repairs.is_none() {
         output::note(&format!(
             "to write it again as of the same instant, once its cause is mended: worker run --as-of {} --window-days {}",
-            time::show(state.started.as_of),
+            time::show(state.as_of),
             state.started.window_days
         ));
     }

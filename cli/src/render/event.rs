@@ -54,9 +54,28 @@ fn words(event: &Event) -> String {
             unit,
             index,
             millis,
+        } => format!("{unit}: built index {index} in {}", self::millis(*millis)),
+        Event::FollowStarted {
+            units,
+            every_millis,
         } => format!(
-            "{unit}: built index {index} in {}",
-            humantime::format_duration(std::time::Duration::from_millis(*millis))
+            "stays open and follows {}, looks every {} at most",
+            units.join(", "),
+            millis(*every_millis)
+        ),
+        Event::AsOfAdvanced { from, to } => {
+            format!(
+                "as of {} from here on, {} before",
+                time::show(*to),
+                time::show(*from)
+            )
+        }
+        Event::UnitCaughtUp { unit, passes } => format!("{unit}: has caught up, pass {passes}"),
+        Event::FollowEnded { .. } => "is to be completed, and followed no more".to_owned(),
+        Event::CaughtUp { units, as_of } => format!(
+            "nothing to write as of {}: {}",
+            time::show(*as_of),
+            units.join(", ")
         ),
         Event::UnitCompleted(completed) => unit_completed(completed),
         Event::RunCompleted {
@@ -100,14 +119,15 @@ fn words(event: &Event) -> String {
             signal,
             value,
             millis,
-        } => format!(
-            "goes on after {}: {signal}: {value}",
-            humantime::format_duration(std::time::Duration::from_millis(*millis))
-        ),
+        } => format!("goes on after {}: {signal}: {value}", self::millis(*millis)),
         Event::PaceChanged { from, to, reason } => format!("{to} rather than {from}: {reason}"),
         Event::WorkerStopped { reason } => reason.clone(),
         _ => evidence::words(event),
     }
+}
+
+fn millis(millis: u64) -> String {
+    humantime::format_duration(std::time::Duration::from_millis(millis)).to_string()
 }
 
 fn run_started(started: &RunStarted) -> String {

@@ -67,6 +67,10 @@ pub(crate) fn run(run: &status::Run) -> String {
         ago(run.now - run.last_at),
         report::units(run)
     );
+    if let Some(following) = &run.following {
+        text.push_str(&report::following(following));
+        text.push('\n');
+    }
     if let Some(repaired) = &run.repairs {
         text.push_str(&format!("it repairs run {repaired}\n"));
     }
@@ -101,13 +105,22 @@ fn state(run: &status::Run) -> String {
         return run.state.to_owned();
     }
     let silence = run.now - run.last_at;
+    // Whoever follows a run and finds nothing says so once a minute, and not before the next look.
+    let every = run
+        .following
+        .as_ref()
+        .map(|following| following.every_millis);
+    let quiet = match every {
+        Some(every) => 2 * (QUIET + i64::try_from(every).unwrap_or(QUIET)),
+        None => QUIET,
+    };
     let command = match run.repairs {
         Some(_) => "cli repair",
         None => "worker run",
     };
     match run.workers {
         0 => format!("{}, but no worker is at it: `{command}` goes on", run.state),
-        _ if silence > QUIET => format!(
+        _ if silence > quiet => format!(
             "{}, but no worker was seen for {}: if none is at it, `{command}` goes on",
             run.state,
             ago(silence)
@@ -178,6 +191,7 @@ mod tests {
             state: "running",
             as_of: 1_762_214_400_000,
             window_days: 90,
+            following: None,
             repairs: None,
             started_at: 1_762_214_400_000,
             last_at: 1_762_214_460_000,
@@ -223,6 +237,23 @@ mod tests {
         assert_eq!(at(1, 5_000), "running");
         let killed = at(1, 180_000);
         assert!(killed.contains("no worker was seen for 3m"), "{killed}");
+        let following = status::Following {
+            units: vec!["u".into()],
+            every_millis: 30_000,
+            caught_up_to: Some(0),
+            behind_millis: Some(61_000),
+            written: 7,
+        };
+        let waiting = |silence| status::Run {
+            following: Some(following.clone()),
+            now: sample().last_at + silence,
+            ..sample()
+        };
+        assert_eq!(state(&waiting(175_000)), "running");
+        assert!(state(&waiting(185_000)).contains("no worker was seen"));
+        let text = run(&waiting(0));
+        let line = "following: caught up to 1970-01-01T00:00:00.000Z, 7 rows in the last round, behind by 1m 1s";
+        assert!(text.contains(line), "{text}");
         let stopped = at(0, 5_000);
         assert!(stopped.contains("no worker is at it"), "{stopped}");
     }

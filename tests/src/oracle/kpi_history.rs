@@ -19,7 +19,7 @@ const PERIODS: [&str; 5] = ["7d", "14d", "30d", "qtd", "ytd"];
 
 pub(super) fn expect(sources: &Sources, question: &Question) -> (Vec<Row>, Bad) {
     let last = question.as_of.day();
-    let days = last - (question.window_days - 1)..=last;
+    let days = question.begun.day() - (question.window_days - 1)..=last;
     let tenants: BTreeSet<&str> = sources
         .campaigns
         .iter()

@@ -42,6 +42,8 @@ const LONGEST: usize = 1_048_576;
 pub struct Question {
     /// The instant that the run stands for.
     pub as_of: Moment,
+    /// The instant that it stood for when it began.
+    pub begun: Moment,
     /// The window's length in days.
     pub window_days: i64,
     /// The log files, in the order in which they are given.
@@ -52,7 +54,7 @@ impl Question {
     /// Whether the window holds an instant.
     #[must_use]
     pub fn holds(&self, moment: Moment) -> bool {
-        moment.0 >= self.as_of.0 - self.window_days * DAY && moment <= self.as_of
+        moment.0 >= self.begun.0 - self.window_days * DAY && moment <= self.as_of
     }
 }
 

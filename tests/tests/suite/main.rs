@@ -31,6 +31,7 @@ mod constraints;
 mod crash_points;
 mod cuts;
 mod deep;
+mod follow;
 mod forgery;
 mod gate;
 mod harness;

@@ -37,7 +37,7 @@ pub async fn issue(database: &Database, plan: &Plan, paper: &Paper) -> Result<Ce
         release: env!("CARGO_PKG_VERSION").into(),
         database: database.identity().await?,
         plan: state.started.plan,
-        as_of: state.started.as_of,
+        as_of: state.as_of,
         window_days: state.started.window_days,
         started_at,
         completed_at,

@@ -16,6 +16,9 @@ use worker::{credentials, time};
 /// The database where nobody named one.
 const DEFAULT_URL: &str = "sqlite://backstitch.db?mode=rwc";
 
+/// How often sources may be looked at while a run is followed: from, to.
+const FOLLOW_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+
 /// Runs data migrations that can be killed at any moment, and taken back.
 #[derive(Debug, Parser)]
 #[command(version, after_help = worker::error::EXIT_CODES)]
@@ -123,6 +126,15 @@ pub(crate) struct RunArgs {
     #[arg(long = "ignore-replica", value_name = "NAME")]
     ignored_replicas: Vec<String>,
 
+    /// Keep the run open once all is written, and go on writing what the application writes, until told to stop. Run
+    /// without it to complete the run: that is the cut-over.
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// With --follow: how often the sources are looked at again, at most; a look never takes more than a tenth of the time.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = every, requires = "follow")]
+    pub(crate) follow_every: Duration,
+
     /// Go on with a run that began in another database: this one is a restored or copied one.
     #[arg(long)]
     pub(crate) adopt_database: bool,
@@ -201,6 +213,13 @@ fn target(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn every(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(every) if (FOLLOW_EVERY.0..=FOLLOW_EVERY.1).contains(&every) => Ok(every),
+        _ => Err("it must be a duration from a second to a day, such as 30s or 5m".into()),
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let (number, scale) = match text.strip_suffix('%') {
         Some(percent) => (percent, 100.0),
@@ -216,7 +235,9 @@ fn share(text: &str) -> Result<f64, String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::share;
+    use std::time::Duration;
+
+    use super::{every, share};
     use worker::time::named;
 
     #[test]
@@ -238,6 +259,22 @@ mod tests {
             ("5%%", None),
         ] {
             assert_eq!(share(text).ok(), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn looks_are_a_second_to_a_day_apart() {
+        for (text, seconds) in [
+            ("1s", Some(1)),
+            ("5m", Some(300)),
+            ("1day", Some(86_400)),
+            ("999ms", None),
+            ("25h", None),
+            ("10", None),
+            ("", None),
+        ] {
+            let parsed = every(text).ok();
+            assert_eq!(parsed, seconds.map(Duration::from_secs), "{text}");
         }
     }
 

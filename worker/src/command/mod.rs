@@ -149,6 +149,7 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
         window_days: args.window_days,
         max_bad: args.max_bad,
         adopt_database: args.adopt_database,
+        follow: args.follow.then_some(args.follow_every),
         limits: args.limits(),
     }
 }
@@ -327,7 +328,7 @@ async fn tell_of_another_instant(
             note(&format!(
                 "note: run {run}, of which rows were taken back, stood for {}; this one looks through another window, and \
                  writes other rows. To write the same again: stop it, roll it back, and run with --as-of {0}",
-                time::show(started.as_of)
+                time::show(state.as_of)
             ));
         }
         return Ok(());
@@ -349,7 +350,7 @@ fn announce(plan: &Plan, opened: &Opened, args: &RunArgs) {
     note(&format!(
         "{verb} run {} as of {}, window {} days{units}",
         opened.run,
-        time::show(started.as_of),
+        time::show(opened.state.as_of),
         started.window_days
     ));
     for table in &started.missing {
@@ -391,6 +392,10 @@ fn text(outcome: &Outcome, ending: &Ending) -> String {
             "run {} stays open, these units are left: {}",
             run.run,
             left.join(", ")
+        ),
+        Ending::Interrupted if run.following.is_some() => format!(
+            "run {} stays open and followed; once the writers are stopped, `worker run` without --follow completes it",
+            run.run
         ),
         Ending::Interrupted => format!("run {} stays open", run.run),
     };

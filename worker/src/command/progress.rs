@@ -43,6 +43,7 @@ impl Progress {
 }
 
 async fn lines(database: &Database, run: &str, stop: &Shutdown) {
+    let mut told = None;
     loop {
         stop.sleep(LINE).await;
         if stop.is_requested() {
@@ -52,6 +53,17 @@ async fn lines(database: &Database, run: &str, stop: &Shutdown) {
         let Ok(run) = status::load(database.connection(), run).await else {
             continue;
         };
+        // Once it has caught up, a line a round tells all that there is to tell.
+        if let Some(following) = run
+            .following
+            .as_ref()
+            .filter(|it| it.caught_up_to.is_some())
+        {
+            if std::mem::replace(&mut told, following.caught_up_to) != following.caught_up_to {
+                let _ = writeln!(anstream::stderr(), "{}", report::following(following));
+            }
+            continue;
+        }
         for unit in run.units.iter().filter(|unit| has_begun(unit)) {
             let _ = writeln!(anstream::stderr(), "{}: {}", unit.unit, line(unit));
         }
@@ -61,9 +73,22 @@ async fn lines(database: &Database, run: &str, stop: &Shutdown) {
 async fn bars(database: &Database, run: &str, stop: &Shutdown) {
     let all = MultiProgress::new();
     let mut bars: HashMap<String, ProgressBar> = HashMap::new();
+    let mut last: Option<ProgressBar> = None;
     loop {
-        stop.sleep(REDRAW).await;
+        stop.sleep(if last.is_some() { LINE } else { REDRAW }).await;
         if let Ok(run) = status::load(database.connection(), run).await {
+            if let Some(following) = run
+                .following
+                .as_ref()
+                .filter(|it| it.caught_up_to.is_some())
+            {
+                let bar = last.get_or_insert_with(|| {
+                    let style = ProgressStyle::with_template("{msg}");
+                    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+                    all.add(ProgressBar::new(0).with_style(style))
+                });
+                bar.set_message(report::following(following));
+            }
             for unit in run.units.iter().filter(|unit| unit.state != "pending") {
                 let bar = bars.entry(unit.unit.clone()).or_insert_with(|| {
                     let bar = ProgressBar::new(0).with_style(style());
@@ -76,7 +101,7 @@ async fn bars(database: &Database, run: &str, stop: &Shutdown) {
             }
         }
         if stop.is_requested() {
-            for bar in bars.values() {
+            for bar in bars.values().chain(&last) {
                 bar.abandon();
             }
             return;

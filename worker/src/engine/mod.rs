@@ -2,6 +2,7 @@
 //! unit, only what they declare.
 
 mod batch;
+mod follow;
 mod indexes;
 mod open;
 mod partition;
@@ -19,20 +20,23 @@ pub use self::size::{Rows, Sizing};
 pub(crate) use self::store::{PRESENT, Place, Refusals, Stored, store};
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use self::follow::Follow;
 use self::schedule::Schedule;
 use self::size::Sizes;
 
 use crate::backend::Database;
 use crate::core::event::{Event, Input, RunStarted};
 use crate::core::plan::{self, Definition, UnitPin};
-use crate::core::state::{RunState, RunStatus, UnitStatus};
+use crate::core::state::{RunState, RunStatus, UnitState, UnitStatus};
 use crate::decisions::Decisions;
 use crate::error::{Error, Result};
 use crate::pace::{Limits, Pace};
+use crate::projection::Row;
 use crate::shutdown::Shutdown;
 use crate::silence::panicked;
 use crate::source::Source;
@@ -61,6 +65,8 @@ pub struct Options {
     pub max_bad: Option<f64>,
     /// Whether a run that began in another database may go on in this one.
     pub adopt_database: bool,
+    /// How often the sources are looked at again once all is written, where the run is to be followed.
+    pub follow: Option<Duration>,
     /// What makes the work hold.
     pub limits: Limits,
 }
@@ -107,6 +113,10 @@ struct Context {
     schedule: Schedule,
     /// The pass at which this process met each unit.
     passes: Mutex<HashMap<String, i32>>,
+    /// The pass that each unit is in, and the instant that it is as of.
+    instants: Mutex<HashMap<String, (i32, i64)>>,
+    /// How the run is followed, where it is to be.
+    follow: Option<Follow>,
     /// Units after whose statements triggers of the destination fire.
     followed: HashSet<String>,
     decisions: Decisions,
@@ -189,6 +199,8 @@ pub async fn work(
         shutdown: shutdown.clone(),
         schedule: Schedule::new(worker),
         passes: Mutex::default(),
+        instants: Mutex::default(),
+        follow: options.follow.map(Follow::new),
         followed: followed(database, &opened.state.started).await?,
         decisions: Decisions::new(database, &opened.run, worker),
         sizes: Sizes::new(options.sizing),
@@ -285,6 +297,30 @@ impl Context {
     /// Whether the caller wants this unit worked on.
     fn is_chosen(&self, unit: &str) -> bool {
         self.options.units.is_empty() || self.options.units.iter().any(|name| name == unit)
+    }
+
+    /// Forgets at which pass this process met a unit.
+    fn forget_passes(&self, unit: &str) {
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        passes.remove(unit);
+    }
+
+    /// Remembers as of which instant a unit's pass is.
+    fn remember(&self, unit: &str, state: &UnitState) {
+        if let Some(instant) = state.instants.last() {
+            let mut instants = self.instants.lock().unwrap_or_else(PoisonError::into_inner);
+            instants.insert(unit.to_owned(), (state.pass, *instant));
+        }
+    }
+
+    /// The source as of the instant of a partition's pass. Of a pass that is over nothing is committed any more, so it may
+    /// be read as of any.
+    fn source_of(&self, row: &Row) -> Source {
+        let instants = self.instants.lock().unwrap_or_else(PoisonError::into_inner);
+        match instants.get(&row.unit) {
+            Some((pass, instant)) if *pass == row.pass => self.source.at(*instant),
+            _ => self.source.clone(),
+        }
     }
 
     /// The unit of a name; every name in the journal was checked against the plan when the run was opened.

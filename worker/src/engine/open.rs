@@ -1,7 +1,7 @@
 //! Opening a run: starting one, or checking that the open one may go on here and now.
 
 use super::{
-    DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, inputs, pin,
+    DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, follow, inputs, pin,
 };
 use crate::backend::Database;
 use crate::core::event::{Event, Repairs, RunStarted};
@@ -63,8 +63,9 @@ async fn open_as(
                 options,
                 worker,
             );
+            let state = state.await?;
             return Ok(Opened {
-                state: state.await?,
+                state: follow::open(database, &run, state, &definitions, options, worker).await?,
                 run,
                 resumed: true,
             });
@@ -94,8 +95,8 @@ async fn open_as(
         if runs::start(database, &run, worker, started).await? {
             let (state, _) = runs::load(database.connection(), &run).await?;
             return Ok(Opened {
+                state: follow::open(database, &run, state, &definitions, options, worker).await?,
                 run,
-                state,
                 resumed: false,
             });
         }

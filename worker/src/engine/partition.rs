@@ -18,7 +18,8 @@ use crate::pace::Work;
 use crate::projection::{self, Row};
 use crate::retry::Retry;
 use crate::silence::answered;
-use crate::unit::{Item, Page, Range};
+use crate::source::Source;
+use crate::unit::{Item, Page, Range, Unit};
 use crate::{runs, write};
 
 /// How many times as many rows a catch-up pass reads at a time.
@@ -187,20 +188,53 @@ fn read(
             estimate: row.estimate,
         };
         let section = usize::try_from(row.section).unwrap_or(0);
+        let source = context.source_of(&row);
         if row.pass < 2 {
-            let page = unit.read(&context.source, section, &range, after.as_ref(), limit);
+            let page = unit.read(&source, section, &range, after.as_ref(), limit);
             return page.await;
         }
-        // Larger pages, as little is written; and their boundaries are others, so that a row that a unit lost at one is
-        // found.
-        let limit = limit.saturating_mul(CATCH_UP_PAGES);
-        let source = context.source.catching_up();
-        let page = unit.read(&source, section, &range, after.as_ref(), limit);
-        match unit.is_refreshed() {
-            true => refresh::against_standing(&context, &row, page.await?).await,
-            false => without_present(&context, unit.definition(), page.await?).await,
-        }
+        let asked = Asked {
+            section,
+            range: &range,
+            pass: row.pass,
+        };
+        catch_up(&context, unit, &source, asked, after.as_ref(), limit).await
     })
+}
+
+/// Which rows a catch-up pass asks for.
+pub(super) struct Asked<'a> {
+    /// The unit's section.
+    pub(super) section: usize,
+    /// A range of it.
+    pub(super) range: &'a Range,
+    /// The pass; of a look, the one that would come of it.
+    pub(super) pass: i32,
+}
+
+/// A page of a catch-up pass as of the source's instant: what is still to be written, and what is bad.
+pub(super) async fn catch_up(
+    context: &Context,
+    unit: &dyn Unit,
+    source: &Source,
+    asked: Asked<'_>,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Page> {
+    let Asked {
+        section,
+        range,
+        pass,
+    } = asked;
+    // Larger pages, as little is written; and their boundaries are others, so that a row that a unit lost at one is
+    // found.
+    let limit = limit.saturating_mul(CATCH_UP_PAGES);
+    let source = source.catching_up();
+    let page = unit.read(&source, section, range, after, limit);
+    match unit.is_refreshed() {
+        true => refresh::against_standing(context, unit, (pass, section), page.await?).await,
+        false => without_present(context, unit.definition(), page.await?).await,
+    }
 }
 
 /// A catch-up pass looks first, so that it writes only what is missing.

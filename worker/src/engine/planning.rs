@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use super::Context;
+use super::follow::Caught;
 use super::partition::CATCH_UP_PAGES;
 use super::refresh;
 use super::store::SWALLOWED;
@@ -20,9 +21,9 @@ use crate::unit::Parts;
 /// Passes over a unit's source that one process makes before it says that they do not end.
 const MAX_PASSES: i32 = 20;
 
-/// The pass from which on one that brought rows up to date and found nothing else is the last. Where the source never rests,
+/// Of the passes as of one instant, the one from which on one that brought rows up to date and found nothing else is the last. Where the source never rests,
 /// no pass would find nothing; each row then stands as its source was when that pass read it.
-const REFRESHING_PASSES: i32 = 6;
+const REFRESHING_PASSES: usize = 6;
 
 /// What a worker does next.
 pub(super) enum Step {
@@ -32,6 +33,8 @@ pub(super) enum Step {
     Work(Vec<Row>),
     /// These units' indexes are due, and these partitions of others are open.
     Build(Vec<String>, Vec<Row>),
+    /// All that is followed has caught up.
+    Follow(Caught),
     /// Nothing is left for this process.
     Finished,
 }
@@ -42,6 +45,7 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
     }
     let partitions = projection::load(context.database.connection(), &context.run).await?;
     let (mut open, mut due) = (Vec::new(), Vec::new());
+    let mut caught = Caught::new(state.as_of);
     for unit in context.plan.iter() {
         let name = &unit.definition().name;
         let Some(unit_state) = state.units.get(name) else {
@@ -66,20 +70,46 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
                 continue;
             }
             let found: i64 = pass.iter().map(|row| row.written + row.quarantined).sum();
+            if unit_state.pass >= 2 && state.is_followed() {
+                // What others alone follow is theirs to go on with.
+                let following = context.follow.as_ref();
+                let Some(follow) = following.filter(|_| state.followed.contains(name)) else {
+                    continue;
+                };
+                // Rounds are no passes that do not end.
+                context.forget_passes(name);
+                if !unit_state.is_caught_up {
+                    caught_up(context, name, unit_state.pass).await?;
+                    return Ok(Step::Look);
+                }
+                if follow.is_due(state, unit.definition(), &partitions) {
+                    plan_pass(context, name, unit_state.pass + 1, state.as_of).await?;
+                    return Ok(Step::Look);
+                }
+                caught.units.insert(name.clone(), (unit_state.pass, found));
+                continue;
+            }
+            let is_current = unit_state.instants.last() == Some(&state.as_of);
             let is_stale = found == 0
+                && is_current
                 && unit.is_refreshed()
-                && (2..REFRESHING_PASSES).contains(&unit_state.pass)
+                && unit_state.pass >= 2
+                && passes_as_of(unit_state, state.as_of) < REFRESHING_PASSES
                 && refresh::told(context, pass.iter().copied()).await?.0 > 0;
-            if unit_state.pass >= 2 && found == 0 && !is_stale {
+            if unit_state.pass >= 2 && found == 0 && is_current && !is_stale {
                 complete_unit(context, name, &partitions, false).await?;
-            } else if is_unchanged(context, name, unit_state, &pass).await? {
+            } else if is_current
+                && !state.is_followed()
+                && is_unchanged(context, name, unit_state, &pass).await?
+            {
                 complete_unit(context, name, &partitions, true).await?;
             } else {
                 check_passes(context, name, unit_state.pass, found)?;
-                plan_pass(context, name, unit_state.pass + 1).await?;
+                plan_pass(context, name, unit_state.pass + 1, state.as_of).await?;
             }
             return Ok(Step::Look);
         };
+        context.remember(name, unit_state);
         let in_section = pass
             .iter()
             .filter(is_open)
@@ -92,6 +122,12 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
     if !open.is_empty() {
         return Ok(Step::Work(open));
     }
+    let is_stopped = |(name, unit): (&String, &UnitState)| {
+        unit.status == UnitStatus::Stopped && context.is_chosen(name)
+    };
+    if !caught.units.is_empty() && !state.units.iter().any(is_stopped) {
+        return Ok(Step::Follow(caught));
+    }
     if state
         .units
         .values()
@@ -101,6 +137,12 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
         return Ok(Step::Look);
     }
     Ok(Step::Finished)
+}
+
+/// How many of a unit's last passes were as of an instant.
+fn passes_as_of(unit_state: &UnitState, as_of: i64) -> usize {
+    let instants = unit_state.instants.iter().rev();
+    instants.take_while(|instant| **instant == as_of).count()
 }
 
 /// Whether a pass that is over was the last because nothing has changed since it was planned: every row that it was to
@@ -140,17 +182,24 @@ fn check_passes(context: &Context, name: &str, pass: i32, found: i64) -> Result<
 }
 
 /// Plans all partitions of a unit's next pass in one transaction; nothing where another worker did.
-async fn plan_pass(context: &Context, name: &str, pass: i32) -> Result<()> {
+async fn plan_pass(context: &Context, name: &str, pass: i32, as_of: i64) -> Result<()> {
     let unit = context.unit(name)?;
     let rows = context.options.sizing.rows.first();
+    let source = context.source.at(as_of);
     let (source, page) = if pass > 1 {
         let page = rows.saturating_mul(CATCH_UP_PAGES);
-        (context.source.catching_up(), page)
+        (source.catching_up(), page)
     } else {
-        (context.source.clone(), rows)
+        (source, rows)
     };
+    // A round of a run that is followed writes little, and there are many.
+    let is_round = context.follow.is_some() && pass > 2;
     let parts = Parts {
-        most: context.options.partitions,
+        most: if is_round {
+            1
+        } else {
+            context.options.partitions
+        },
         rows: page,
     };
     // Before anything of the pass is read.
@@ -177,11 +226,27 @@ async fn plan_pass(context: &Context, name: &str, pass: i32) -> Result<()> {
     }
     let decide = |state: &RunState| {
         let is_due = state.status.is_open()
+            && state.as_of == as_of
             && state.units.get(name).is_some_and(|unit| {
                 unit.pass + 1 == pass
                     && matches!(unit.status, UnitStatus::Pending | UnitStatus::Running)
             });
         Ok(is_due.then(|| events.clone()))
+    };
+    runs::append(&context.database, &context.run, &context.worker, decide).await?;
+    Ok(())
+}
+
+/// Says that a unit has made its first catch-up pass; nothing where another worker did.
+async fn caught_up(context: &Context, name: &str, passes: i32) -> Result<()> {
+    let decide = |state: &RunState| {
+        let is_due = state.status.is_open()
+            && state.followed.contains(name)
+            && state.units.get(name).is_some_and(|unit| {
+                unit.pass == passes && unit.status == UnitStatus::Running && !unit.is_caught_up
+            });
+        let unit = name.to_owned();
+        Ok(is_due.then(|| vec![Event::UnitCaughtUp { unit, passes }]))
     };
     runs::append(&context.database, &context.run, &context.worker, decide).await?;
     Ok(())
@@ -221,10 +286,10 @@ async fn complete_unit(
     });
     let decide = |state: &RunState| {
         let is_due = state.status.is_open()
-            && state
-                .units
-                .get(name)
-                .is_some_and(|unit| unit.status == UnitStatus::Running);
+            && !state.is_followed()
+            && state.units.get(name).is_some_and(|unit| {
+                unit.status == UnitStatus::Running && unit.instants.last() == Some(&state.as_of)
+            });
         Ok(is_due.then(|| vec![completed.clone()]))
     };
     let appended = runs::append(&context.database, &context.run, &context.worker, decide).await?;

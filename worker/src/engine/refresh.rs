@@ -9,12 +9,12 @@ use tokio::sync::OnceCell;
 use super::Context;
 use super::store::{CHANGED, PRESENT};
 use crate::core::event::Event;
-use crate::core::plan::Write;
+use crate::core::plan::{Definition, Write};
 use crate::error::{Error, Result};
 use crate::journal;
 use crate::projection;
 use crate::proof::{DELETED, Prover, Verdict};
-use crate::unit::{Item, Page, Row};
+use crate::unit::{Item, Page, Row, Unit};
 use crate::write;
 
 /// The reason for a skip: in a table with triggers or rules nobody can tell whether the source has changed.
@@ -56,23 +56,29 @@ impl Known {
             let place =
                 place.ok_or_else(|| Error::Refused(format!("the plan has no unit {unit}")))?;
             let (database, plan) = (&context.database, &context.plan);
-            Prover::new(database, plan, place, &context.run, &context.started).await
+            // Rows of this very run are compared whatever the instant that their pass was as of.
+            let as_of = context.started.as_of;
+            let (run, started) = (&context.run, &context.started);
+            Prover::new(database, plan, place, run, started, as_of).await
         };
         self.prover.get_or_try_init(make).await
     }
 }
 
-/// A page of a catch-up pass against what stands: rows that are missing stay in it, those of the run that are not what
-/// their source gives any more say what they may replace, and all others are skipped.
+/// A page of a unit's catch-up pass and section against what stands: rows that are missing stay in it, those of the run
+/// that are not what their source gives any more say what they may replace, and all others are skipped.
 ///
 /// # Errors
 /// The database's; provenance that was changed.
 pub(super) async fn against_standing(
     context: &Context,
-    partition: &projection::Row,
+    unit: &dyn Unit,
+    (pass, section): (i32, usize),
     mut page: Page,
 ) -> Result<Page> {
-    let destination = &context.unit(&partition.unit)?.definition().destination;
+    let Definition {
+        name, destination, ..
+    } = unit.definition();
     if destination.write != Write::Insert {
         return Ok(page);
     }
@@ -84,7 +90,7 @@ pub(super) async fn against_standing(
     if rows.is_empty() {
         return Ok(page);
     }
-    let known = context.standing.of(&partition.unit, partition.pass);
+    let known = context.standing.of(name, pass);
     let types = known
         .types
         .get_or_try_init(|| context.database.types(&destination.table))
@@ -99,7 +105,7 @@ pub(super) async fn against_standing(
                     fates.insert(row.key.clone(), Item::Row(row.clone()));
                     false
                 }
-                differs => differs.is_some(),
+                differs => differs.is_some_and(|differs| is_older(unit, &differs.columns)),
             })
             .collect(),
         // It refuses a value: each row is looked at by itself.
@@ -107,11 +113,10 @@ pub(super) async fn against_standing(
         Err(error) => return Err(error),
     };
     if !suspects.is_empty() {
-        let prover = known.prover(context, &partition.unit).await?;
-        let section = usize::try_from(partition.section).unwrap_or(0);
+        let prover = known.prover(context, name).await?;
         let verdicts = prover.standing(section, &suspects).await?;
         for (row, (verdict, wrote)) in suspects.into_iter().zip(verdicts) {
-            fates.insert(row.key.clone(), fate(row, verdict, wrote));
+            fates.insert(row.key.clone(), fate(unit, row, verdict, wrote));
         }
     }
     for item in &mut page.items {
@@ -122,14 +127,24 @@ pub(super) async fn against_standing(
     Ok(page)
 }
 
+/// Whether a row that differs in these columns is older than its source, and not only dated as of an earlier pass.
+fn is_older(unit: &dyn Unit, columns: &[String]) -> bool {
+    let dated = unit.dated();
+    !columns
+        .iter()
+        .all(|column| dated.contains(&column.as_str()))
+}
+
 /// What becomes of a row, given what stands in its place and what the run wrote there last, if it did.
-fn fate(row: Row, verdict: Verdict, wrote: Option<u64>) -> Item {
+fn fate(unit: &dyn Unit, row: Row, verdict: Verdict, wrote: Option<u64>) -> Item {
     match (verdict, wrote) {
         (Verdict::Missing | Verdict::Changed(DELETED), _) => Item::Row(row),
-        (Verdict::Wrong { .. }, Some(digest)) => Item::Row(Row {
-            expects: Some(digest),
-            ..row
-        }),
+        (Verdict::Wrong { columns, .. }, Some(digest)) if is_older(unit, &columns) => {
+            Item::Row(Row {
+                expects: Some(digest),
+                ..row
+            })
+        }
         (Verdict::Changed(_), Some(_)) => Item::Skip(CHANGED),
         (Verdict::Altered(_), Some(_)) => Item::Skip(ALTERED),
         // Another run's, the application's own, or what it should be.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Context;
+use super::follow;
 use super::indexes;
 use super::partition::{self, Left};
 use super::planning::{self, Step};
@@ -38,6 +39,10 @@ async fn step(context: &Arc<Context>) -> Result<bool> {
     match answered(tokio::spawn(look(context.clone()))).await? {
         Step::Look => Ok(true),
         Step::Finished => Ok(false),
+        Step::Follow(caught) => {
+            follow::watch(context, caught).await?;
+            Ok(true)
+        }
         Step::Work(open) => Ok(take(context, open, IDLE).await),
         Step::Build(units, open) => {
             for unit in &units {

@@ -30,6 +30,8 @@ pub(crate) struct Prover {
     place: usize,
     run: String,
     started: RunStarted,
+    /// The instant that the run stands for, milliseconds since 1970.
+    as_of: i64,
     /// The partitions of all runs that wrote for the unit, with their batches.
     owners: Owners,
     types: HashMap<String, String>,
@@ -37,7 +39,7 @@ pub(crate) struct Prover {
 }
 
 impl Prover {
-    /// A prover of a plan's unit, for a run that wrote it.
+    /// A prover of a plan's unit, for a run that wrote it and stands for an instant now.
     ///
     /// # Errors
     /// The database's; provenance that was changed.
@@ -47,6 +49,7 @@ impl Prover {
         place: usize,
         run: &str,
         started: &RunStarted,
+        as_of: i64,
     ) -> Result<Self> {
         let Definition {
             name, destination, ..
@@ -57,6 +60,7 @@ impl Prover {
             place,
             run: run.to_owned(),
             started: started.clone(),
+            as_of,
             owners: Owners::load(database, name, destination).await?,
             types: database.types(&destination.table).await?,
             may_alter: database.may_alter(&destination.table).await?,
@@ -249,7 +253,7 @@ impl Prover {
                 let columns = standing.differs.columns.clone();
                 match standing.values {
                     None => Verdict::Changed("edited since"),
-                    Some(_) if !self.is_of_this_instant(wrote) => Verdict::Elsewhere,
+                    Some(_) if !self.is_comparable(wrote) => Verdict::Elsewhere,
                     Some(_) if self.may_alter => Verdict::Altered(columns),
                     Some(values) => Verdict::Wrong { columns, values },
                 }
@@ -257,12 +261,16 @@ impl Prover {
         }
     }
 
-    fn is_of_this_instant(&self, wrote: &Stream) -> bool {
-        (wrote.as_of, wrote.window_days) == (self.started.as_of, self.started.window_days)
+    /// Whether a partition looked through the run's own window, or wrote in a pass of the run's own as of an earlier
+    /// instant, which is looked at for itself.
+    fn is_comparable(&self, wrote: &Stream) -> bool {
+        let started = &self.started;
+        (wrote.begun, wrote.window_days) == (started.as_of, started.window_days)
+            && (wrote.as_of == self.as_of || wrote.run == self.run)
     }
 
-    /// Takes those off the wrong rows of which another report in the same section was written: the batch's own part of
-    /// the source tells, read once more.
+    /// Takes those off the wrong rows of which another report in the same section was written, or that are right as of
+    /// the instant of the pass that wrote them: the batch's own part of the source tells, read once more.
     async fn acquit(
         &self,
         source: &Source,
@@ -296,8 +304,14 @@ impl Prover {
                 .filter(|key| !differing.contains_key(*key))
                 .collect();
             for place in places {
-                if right.contains(rows[place].key.as_str()) {
-                    verdicts[place] = Verdict::Nothing(REPEATED);
+                let row = &rows[place];
+                if right.contains(row.key.as_str()) {
+                    let report = reports.get(&row.key);
+                    verdicts[place] = match report.is_some_and(|report| report.source == row.source)
+                    {
+                        true => Verdict::Right,
+                        false => Verdict::Nothing(REPEATED),
+                    };
                 }
             }
         }
@@ -311,7 +325,8 @@ impl Prover {
         batch: usize,
         keys: HashSet<&str>,
     ) -> Result<HashMap<String, Row>> {
-        let planned = &self.owners.stream(batch).planned;
+        let Stream { planned, as_of, .. } = self.owners.stream(batch);
+        let source = &source.at(*as_of);
         let event = self.owners.event(batch).await?;
         let range = Range {
             lower: planned.lower.clone(),

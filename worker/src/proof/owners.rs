@@ -36,8 +36,10 @@ pub(crate) struct Owners {
 pub(crate) struct Stream {
     /// The run.
     pub(crate) run: String,
-    /// The instant that the run stands for, and its window.
+    /// The instant that its pass is as of, milliseconds since 1970.
     pub(crate) as_of: i64,
+    /// The instant that the window begins before.
+    pub(crate) begun: i64,
     /// How many days before it the sources are taken from.
     pub(crate) window_days: u32,
     /// The unit as the run pinned it.
@@ -88,8 +90,14 @@ impl Owners {
             batches: Vec::new(),
             unpacked: Mutex::default(),
         };
+        let mut begun: HashMap<String, i64> = HashMap::new();
         for run in journal::runs(database.connection()).await? {
             let (state, _) = runs::load(database.connection(), &run).await?;
+            // A repair looks through the window of the run that it repairs.
+            let repaired = state.started.repairs.as_ref();
+            let repaired = repaired.and_then(|repairs| begun.get(&repairs.run));
+            let window = repaired.copied().unwrap_or(state.started.as_of);
+            begun.insert(run.clone(), window);
             if state.status == RunStatus::RolledBack {
                 continue;
             }
@@ -107,7 +115,8 @@ impl Owners {
                 for row in rows.iter().filter(|row| row.unit == pin.name) {
                     owners.streams.push(Stream {
                         run: run.clone(),
-                        as_of: state.started.as_of,
+                        as_of: state.instant(&pin.name, row.pass),
+                        begun: window,
                         window_days: state.started.window_days,
                         pin: pin.clone(),
                         planned: projection::state(row)?.planned,

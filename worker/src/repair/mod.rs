@@ -120,10 +120,11 @@ pub async fn open(
             ..Sizing::default()
         },
         units: Vec::new(),
-        as_of: Some(state.started.as_of),
+        as_of: Some(state.as_of),
         window_days: Some(state.started.window_days),
         max_bad: None,
         adopt_database: order.adopt_database,
+        follow: None,
         limits: order.limits.clone(),
     };
     let repairs = Repairs {

@@ -77,6 +77,7 @@ impl Shared {
                 self.place,
                 &self.run,
                 &self.state.started,
+                self.state.as_of,
             )
         };
         self.prover.get_or_try_init(make).await

@@ -43,7 +43,9 @@ pub struct Source {
     database: Database,
     /// The instant that the run stands for, milliseconds since 1970.
     pub as_of: i64,
-    /// How many days before it the sources are taken from.
+    /// The instant that it stood for when it began: a run that is followed stands for a later one by and by.
+    pub begun: i64,
+    /// How many days before `begun` the sources are taken from.
     pub window_days: u32,
     /// Whether this is a catch-up pass.
     pub catching_up: bool,
@@ -59,10 +61,20 @@ impl Source {
         Self {
             database,
             as_of,
+            begun: as_of,
             window_days,
             catching_up: false,
             proving: false,
             missing,
+        }
+    }
+
+    /// The same as of a later instant; the window begins where it began.
+    #[must_use]
+    pub fn at(&self, as_of: i64) -> Self {
+        Self {
+            as_of,
+            ..self.clone()
         }
     }
 
@@ -88,7 +100,7 @@ impl Source {
     /// The window's first instant, milliseconds since 1970.
     #[must_use]
     pub fn since(&self) -> i64 {
-        self.as_of - i64::from(self.window_days) * 86_400_000
+        self.begun - i64::from(self.window_days) * 86_400_000
     }
 
     /// Whether the database has an optional table.

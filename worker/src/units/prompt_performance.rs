@@ -142,6 +142,10 @@ impl Unit for PromptPerformance {
         true
     }
 
+    fn dated(&self) -> &[&str] {
+        &["updatedAt"]
+    }
+
     fn checks(&self) -> Vec<Check> {
         vec![Check {
             counts: "orphaned PromptPerformance rows",

@@ -26,7 +26,7 @@ pub(super) async fn missing(
     );
     let started = &state.started;
     let source = schema::source(database, plan, started.as_of, started.window_days).await?;
-    let source = source.catching_up();
+    let source = source.at(state.as_of).catching_up();
     for unit in plan.iter() {
         let name = &unit.definition().name;
         let is_complete = state

@@ -46,6 +46,10 @@ const ONCE: &[&str] = &[
     "UnitStopped",
     "UnitReopened",
     "IndexBuilt",
+    "FollowStarted",
+    "AsOfAdvanced",
+    "UnitCaughtUp",
+    "FollowEnded",
     "UnitCompleted",
     "RunCompleted",
     "UndoStarted",
@@ -59,6 +63,7 @@ const WORKERS: &[&str] = &[
     "HoldStarted",
     "HoldEnded",
     "PaceChanged",
+    "CaughtUp",
     "WorkerStopped",
 ];
 const PARTITIONS: &[&str] = &["RowQuarantined", "BatchCommitted", "BatchUndone"];
@@ -121,20 +126,50 @@ fn impossible(replay: &Replay) -> Vec<Event> {
             index: "i0".into(),
             millis: 1,
         },
+        Event::FollowStarted {
+            units: vec!["nobody".into()],
+            every_millis: 1,
+        },
+        Event::FollowStarted {
+            units: Vec::new(),
+            every_millis: 1,
+        },
+        Event::AsOfAdvanced {
+            from: run.as_of - 1,
+            to: run.as_of + 1,
+        },
+        Event::AsOfAdvanced {
+            from: run.as_of,
+            to: run.as_of,
+        },
+        Event::UnitCaughtUp {
+            unit: "nobody".into(),
+            passes: 2,
+        },
+        Event::FollowEnded {
+            units: vec!["nobody".into()],
+        },
     ];
-    // A unit is not complete without its indexes.
-    let owing = |unit: &&String| run.owed(unit).next().is_some();
-    if let Some(unit) = run.units.keys().find(owing) {
-        events.push(Event::UnitCompleted(UnitCompleted {
-            unit: unit.clone(),
-            passes: run.units[unit].pass,
+    let completed = |name: &str| {
+        Event::UnitCompleted(UnitCompleted {
+            unit: name.to_owned(),
+            passes: run.units[name].pass,
             written: 0,
             quarantined: 0,
+            refreshed: 0,
+            changed: 0,
             heads: BTreeMap::new(),
             refreshed: 0,
             changed: 0,
             unchanged: false,
-        }));
+        })
+    };
+    // A unit is not complete without its indexes, and none is while the run is followed.
+    let owing = |unit: &&String| run.owed(unit).next().is_some();
+    let unit = run.units.keys().find(owing);
+    events.extend(unit.map(|unit| completed(unit)));
+    if run.is_followed() {
+        events.extend(run.units.keys().map(|unit| completed(unit)));
     }
     for planned in run.partitions.values() {
         let mut later = planned.clone();

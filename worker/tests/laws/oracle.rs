@@ -1,6 +1,8 @@
 //! What a history means, told by plain scans of all its events: nothing is folded, nothing is remembered between two
 //! questions.
 
+use std::collections::BTreeSet;
+
 use worker::core::event::{BatchCommitted, BatchUndone, Cursor, Event, Mark};
 use worker::core::state::{Gate, RunStatus, UnitStatus};
 
@@ -93,11 +95,14 @@ pub(crate) fn pass(entries: &[Entry], unit: &str) -> i32 {
     passes.max().unwrap_or(0)
 }
 
-/// What the unit's tables held before its last pass, as far as that is of this database.
+/// What the unit's tables held before its last pass, as far as that is of this database and this instant.
 pub(crate) fn mark<'a>(entries: &'a [Entry], unit: &str) -> Option<(i32, &'a Mark)> {
-    let mut told = stream(entries, RUN)
-        .rev()
-        .take_while(|event| !matches!(event, Event::DatabaseAdopted { .. }));
+    let mut told = stream(entries, RUN).rev().take_while(|event| {
+        !matches!(
+            event,
+            Event::DatabaseAdopted { .. } | Event::AsOfAdvanced { .. }
+        )
+    });
     told.find_map(|event| match event {
         Event::SourceMarked {
             unit: marked,
@@ -116,6 +121,48 @@ pub(crate) fn database(entries: &[Entry]) -> String {
         _ => None,
     });
     names.next_back().expect("a run has one").clone()
+}
+
+/// The instant that the run stands for.
+pub(crate) fn as_of(entries: &[Entry]) -> i64 {
+    let mut instants = stream(entries, RUN).filter_map(|event| match event {
+        Event::RunStarted(started) => Some(started.as_of),
+        Event::AsOfAdvanced { to, .. } => Some(*to),
+        _ => None,
+    });
+    instants.next_back().expect("a run has one")
+}
+
+/// The units that are followed: those that were named since it ended last.
+pub(crate) fn followed(entries: &[Entry]) -> BTreeSet<String> {
+    let since = stream(entries, RUN)
+        .rev()
+        .take_while(|event| !matches!(event, Event::FollowEnded { .. }));
+    let units = since.filter_map(|event| match event {
+        Event::FollowStarted { units, .. } => Some(units.clone()),
+        _ => None,
+    });
+    units.flatten().collect()
+}
+
+/// The instants that a unit's passes are as of: those that the run stood for when they were planned.
+pub(crate) fn instants(entries: &[Entry], unit: &str) -> Vec<i64> {
+    let planned = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (_, event))| match event {
+            Event::PartitionPlanned(planned) if planned.unit == unit && planned.part == 0 => {
+                Some(place)
+            }
+            _ => None,
+        });
+    planned.map(|place| as_of(&entries[..place])).collect()
+}
+
+/// Whether the unit has caught up while the run was followed.
+pub(crate) fn is_caught_up(entries: &[Entry], name: &str) -> bool {
+    stream(entries, RUN)
+        .any(|event| matches!(event, Event::UnitCaughtUp { unit, .. } if unit == name))
 }
 
 /// The share of bad rows that the run tolerates.

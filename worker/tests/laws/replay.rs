@@ -59,12 +59,16 @@ proptest! {
         prop_assert_eq!(run.status, oracle::run_status(entries));
         prop_assert_eq!(&run.undoing, &oracle::undoing(entries));
         prop_assert_eq!(&run.database, &oracle::database(entries));
+        prop_assert_eq!(run.as_of, oracle::as_of(entries));
+        prop_assert_eq!(&run.followed, &oracle::followed(entries));
         prop_assert_eq!(run.max_bad.to_bits(), oracle::max_bad(entries).to_bits());
         for (name, unit) in &run.units {
             prop_assert_eq!(unit.status, oracle::unit_status(entries, name), "unit {}", name);
             prop_assert_eq!(unit.pass, oracle::pass(entries, name));
             let mark = unit.mark.as_ref().map(|(pass, mark)| (*pass, mark));
             prop_assert_eq!(mark, oracle::mark(entries, name));
+            prop_assert_eq!(&unit.instants, &oracle::instants(entries, name));
+            prop_assert_eq!(unit.is_caught_up, oracle::is_caught_up(entries, name));
             prop_assert_eq!(run.gate(name), oracle::gate(entries, name));
             prop_assert_eq!(run.is_undone(name), oracle::is_undone(entries, name));
             let budget = (unit.budget_read, unit.budget_quarantined);

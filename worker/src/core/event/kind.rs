@@ -35,6 +35,10 @@ impl Event {
             Self::UnitReopened { .. } => "UnitReopened",
             Self::BudgetChanged { .. } => "BudgetChanged",
             Self::IndexBuilt { .. } => "IndexBuilt",
+            Self::FollowStarted { .. } => "FollowStarted",
+            Self::AsOfAdvanced { .. } => "AsOfAdvanced",
+            Self::UnitCaughtUp { .. } => "UnitCaughtUp",
+            Self::FollowEnded { .. } => "FollowEnded",
             Self::UnitCompleted(_) => "UnitCompleted",
             Self::RunCompleted { .. } => "RunCompleted",
             Self::UndoStarted { .. } => "UndoStarted",
@@ -47,6 +51,7 @@ impl Event {
             Self::HoldStarted { .. } => "HoldStarted",
             Self::HoldEnded { .. } => "HoldEnded",
             Self::PaceChanged { .. } => "PaceChanged",
+            Self::CaughtUp { .. } => "CaughtUp",
             Self::WorkerStopped { .. } => "WorkerStopped",
             Self::PreflightChecked(_) => "PreflightChecked",
             Self::BackupTaken(_) => "BackupTaken",
@@ -86,6 +91,10 @@ impl Event {
             | Self::UnitReopened { .. }
             | Self::BudgetChanged { .. }
             | Self::IndexBuilt { .. }
+            | Self::FollowStarted { .. }
+            | Self::AsOfAdvanced { .. }
+            | Self::UnitCaughtUp { .. }
+            | Self::FollowEnded { .. }
             | Self::UnitCompleted(_)
             | Self::RunCompleted { .. }
             | Self::UndoStarted { .. }
@@ -98,6 +107,7 @@ impl Event {
             | Self::HoldStarted { .. }
             | Self::HoldEnded { .. }
             | Self::PaceChanged { .. }
+            | Self::CaughtUp { .. }
             | Self::WorkerStopped { .. } => Home::Worker,
             Self::PreflightChecked(_)
             | Self::BackupTaken(_)
@@ -135,6 +145,7 @@ impl Event {
             | Self::UnitReopened { unit }
             | Self::SourceMarked { unit, .. }
             | Self::IndexBuilt { unit, .. }
+            | Self::UnitCaughtUp { unit, .. }
             | Self::RowQuarantined { unit, .. }
             | Self::BatchResized { unit, .. } => Some(unit),
             _ => None,

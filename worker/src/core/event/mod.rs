@@ -24,11 +24,12 @@ pub use self::run::{
 /// - 3: the runbook's events, from `PreflightChecked` on.
 /// - 4: `SourceMarked`, `PaceChanged`, `IndexesDeferred`, `IndexBuilt`; the indexes that a run owes; rows that are brought up
 ///   to date: `refreshed` and `restored` of batches, and provenance of inserted and updated rows in one batch;
-///   `UnitCompleted` tells where a catch-up pass was not needed.
+///   `UnitCompleted` tells where a catch-up pass was not needed; `FollowStarted`, `AsOfAdvanced`, `UnitCaughtUp`,
+///   `FollowEnded`, `CaughtUp`.
 pub const FORMAT: i32 = 4;
 
 /// The stored names of all events.
-pub const KINDS: [&str; 44] = [
+pub const KINDS: [&str; 49] = [
     "RunStarted",
     "DatabaseAdopted",
     "SourceMarked",
@@ -37,6 +38,10 @@ pub const KINDS: [&str; 44] = [
     "UnitReopened",
     "BudgetChanged",
     "IndexBuilt",
+    "FollowStarted",
+    "AsOfAdvanced",
+    "UnitCaughtUp",
+    "FollowEnded",
     "UnitCompleted",
     "RunCompleted",
     "UndoStarted",
@@ -49,6 +54,7 @@ pub const KINDS: [&str; 44] = [
     "HoldStarted",
     "HoldEnded",
     "PaceChanged",
+    "CaughtUp",
     "WorkerStopped",
     "PreflightChecked",
     "BackupTaken",
@@ -131,6 +137,34 @@ pub enum Event {
         index: String,
         /// How long this process saw it being built; 0 where it stood already.
         millis: u64,
+    },
+    /// The run is followed from here on: it stays open, and what the application writes meanwhile is written too. Stream
+    /// `run`.
+    FollowStarted {
+        /// The units that are kept up to date, beside those that are already.
+        units: Vec<String>,
+        /// How often their sources are looked at again, at most, milliseconds.
+        every_millis: u64,
+    },
+    /// The run stands for a later instant from here on; its window begins where it began. Stream `run`.
+    AsOfAdvanced {
+        /// The instant until now, milliseconds since 1970.
+        from: i64,
+        /// The instant from now on.
+        to: i64,
+    },
+    /// A unit of a run that is followed has made its first catch-up pass: what depends on it may begin, and the unit stays
+    /// open. Stream `run`.
+    UnitCaughtUp {
+        /// The unit.
+        unit: String,
+        /// Its passes until now.
+        passes: i32,
+    },
+    /// The run is followed no more: its units are completed as of the instant that it stands for now. Stream `run`.
+    FollowEnded {
+        /// The units that were followed.
+        units: Vec<String>,
     },
     /// A catch-up pass found nothing left over. Stream `run`.
     UnitCompleted(UnitCompleted),
@@ -218,6 +252,14 @@ pub enum Event {
         to: String,
         /// Why.
         reason: String,
+    },
+    /// The sources of these units were looked at, and all is written. Told now and then while a run is followed. A
+    /// worker's stream.
+    CaughtUp {
+        /// The units.
+        units: Vec<String>,
+        /// As of which instant, milliseconds since 1970.
+        as_of: i64,
     },
     /// A worker process ended in order; a start without a stop was a crash. A worker's stream.
     WorkerStopped {

@@ -7,10 +7,16 @@
 //! | none | `RunStarted` | running |
 //! | running | `SourceMarked`, `PartitionPlanned`, `UnitStopped`, `UnitReopened`, `IndexBuilt`, `BudgetChanged` | running |
 //! | running | `UnitCompleted`, once every index is built that the unit owes | running |
+//! | running | `FollowStarted`, while no unit is complete | running, followed: no unit is completed |
+//! | running, followed | `AsOfAdvanced`, `UnitCaughtUp` | unchanged |
+//! | running, followed | `FollowEnded` | running |
 //! | running | `RunCompleted`, once every unit is complete | completed |
 //! | running, completed, partly rolled back | `UndoStarted` | undoing |
 //! | undoing | `UndoCompleted` | rolled back, or partly where other units stay |
 //! | any | `DatabaseAdopted` | unchanged |
+//!
+//! A pass of a unit is planned as of the instant that the run stands for then, and a unit is complete only where its last
+//! pass was as of the one that the run stands for now.
 //!
 //! A unit within it: pending → running (its first partition is planned) ⇄ stopped → completed; any → undone.
 //!
@@ -25,6 +31,7 @@
 //! other, but for those that speak of a backup, an item or a stream that it does not know. A gate's and a deep
 //! validation's stream begin with their start.
 
+mod follow;
 mod partition;
 mod run;
 mod runbook;

@@ -87,6 +87,10 @@ pub struct UnitState {
     pub status: UnitStatus,
     /// The pass that was planned last; 0: none.
     pub pass: i32,
+    /// The instant that each of its passes is as of, milliseconds since 1970.
+    pub instants: Vec<i64>,
+    /// Whether it has made a catch-up pass while the run was followed.
+    pub is_caught_up: bool,
     /// Source rows read when the budget began to count.
     pub budget_read: i64,
     /// Bad rows when the budget began to count.
@@ -115,6 +119,10 @@ pub struct RunState {
     pub started: RunStarted,
     /// Where it stands.
     pub status: RunStatus,
+    /// The instant that it stands for now, milliseconds since 1970.
+    pub as_of: i64,
+    /// The units that are followed; none: the run is not.
+    pub followed: BTreeSet<String>,
     /// Its units, by name.
     pub units: BTreeMap<String, UnitState>,
     /// Its partitions, by stream.
@@ -147,6 +155,8 @@ impl RunState {
         let pending = UnitState {
             status: UnitStatus::Pending,
             pass: 0,
+            instants: Vec::new(),
+            is_caught_up: false,
             budget_read: 0,
             budget_quarantined: 0,
             mark: None,
@@ -157,6 +167,8 @@ impl RunState {
         Ok(Self {
             started: started.clone(),
             status: RunStatus::Running,
+            as_of: started.as_of,
+            followed: BTreeSet::new(),
             units: units
                 .map(|unit| (unit.name.clone(), pending.clone()))
                 .collect(),
@@ -230,6 +242,10 @@ impl RunState {
                 self.built.insert(index.clone());
                 Ok(())
             }
+            Event::FollowStarted { .. }
+            | Event::AsOfAdvanced { .. }
+            | Event::UnitCaughtUp { .. }
+            | Event::FollowEnded { .. } => self.follow(event),
             Event::UnitCompleted(completed) => {
                 if let Some(owed) = self.owed(&completed.unit).next() {
                     let why = format!("its index {} is not built", owed.name);
@@ -243,6 +259,7 @@ impl RunState {
                 if completed.unchanged && unit.is_some_and(|unit| unit.marked().is_none()) {
                     return Err(self.illegal(event, "nobody knows what its tables held before"));
                 }
+                self.may_complete(event, &completed.unit)?;
                 let state = self.unit_in(event, &completed.unit, &[UnitStatus::Running])?;
                 state.status = UnitStatus::Completed;
                 state.refreshed = completed.refreshed;
@@ -309,7 +326,7 @@ impl RunState {
         self.started.indexes.iter().filter(is_owed)
     }
 
-    /// Whether every unit that this one depends on is complete.
+    /// Whether every unit that this one depends on is complete, or has caught up while the run is followed.
     #[must_use]
     pub fn is_ready(&self, unit: &str) -> bool {
         let pins = self.started.units.iter();
@@ -318,7 +335,10 @@ impl RunState {
             .flat_map(|pin| &pin.depends_on);
         depends_on
             .filter_map(|name| self.units.get(name))
-            .all(|state| state.status == UnitStatus::Completed)
+            .all(|state| {
+                let is_followed = !self.followed.is_empty() && state.is_caught_up;
+                state.status == UnitStatus::Completed || is_followed
+            })
     }
 
     /// Whether partitions of the unit may take batches. A rollback of one unit fences all of them: the run is over, and
@@ -349,10 +369,17 @@ impl RunState {
         if self.partitions.contains_key(&planned.stream()) {
             return Err(self.illegal(event, "the partition is planned already"));
         }
+        let as_of = self.as_of;
         let allowed = [UnitStatus::Pending, UnitStatus::Running];
         let state = self.unit_in(event, &planned.unit, &allowed)?;
         if planned.pass != state.pass && planned.pass != state.pass + 1 {
             return Err(self.illegal(event, "passes are planned one after the other"));
+        }
+        if planned.pass == state.pass && state.instants.last() != Some(&as_of) {
+            return Err(self.illegal(event, "a pass is as of one instant"));
+        }
+        if planned.pass > state.pass {
+            state.instants.push(as_of);
         }
         state.pass = planned.pass;
         state.status = UnitStatus::Running;
@@ -360,7 +387,7 @@ impl RunState {
         Ok(())
     }
 
-    fn unit_in(
+    pub(super) fn unit_in(
         &mut self,
         event: &Event,
         name: &str,
@@ -381,7 +408,7 @@ impl RunState {
         }
     }
 
-    fn illegal(&self, event: &Event, why: &str) -> Illegal {
+    pub(super) fn illegal(&self, event: &Event, why: &str) -> Illegal {
         Illegal {
             state: self.status.word().into(),
             event: event.kind(),

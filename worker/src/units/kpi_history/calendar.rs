@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate};
 
 use super::PERIODS;
+use crate::source::Source;
 use crate::time::DAY;
 
 /// The days that a run computes KPIs for, and those that their windows reach back to.
@@ -17,9 +18,10 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    pub(super) fn new(as_of: i64, window_days: u32) -> Self {
-        let last_day = as_of.div_euclid(DAY);
-        let first_day = last_day - i64::from(window_days.max(1)) + 1;
+    /// The days of the window that began with the run, up to the instant that it stands for now.
+    pub(super) fn new(source: &Source) -> Self {
+        let last_day = source.as_of.div_euclid(DAY);
+        let first_day = source.begun.div_euclid(DAY) - i64::from(source.window_days.max(1)) + 1;
         let starts = (0..PERIODS.len()).map(|period| window_start(period, first_day));
         Self {
             first_day,

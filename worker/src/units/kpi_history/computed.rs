@@ -22,7 +22,7 @@ pub(super) async fn read(
     after: Option<&Cursor>,
     limit: u32,
 ) -> Result<Page> {
-    let calendar = Calendar::new(source.as_of, source.window_days);
+    let calendar = Calendar::new(source);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut page = Page::new(after);
     let mut kept = groups.take(source, range, after).filter(Group::is_fresh);

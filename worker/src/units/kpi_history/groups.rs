@@ -52,6 +52,7 @@ struct Reading {
     upper: Option<String>,
     catching_up: bool,
     as_of: i64,
+    begun: i64,
     window_days: u32,
 }
 
@@ -62,6 +63,7 @@ impl Reading {
             upper: range.upper.clone(),
             catching_up: source.catching_up,
             as_of: source.as_of,
+            begun: source.begun,
             window_days: source.window_days,
         }
     }

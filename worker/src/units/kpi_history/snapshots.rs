@@ -51,7 +51,7 @@ pub(super) async fn read(
     );
     let doing = "reading KpiSnapshot";
     let rows = source.all(doing, &sql, keyset.values()).await?;
-    let calendar = Calendar::new(source.as_of, source.window_days);
+    let calendar = Calendar::new(source);
     let mut page = Page::new(after);
     for row in &rows {
         page.weigh(row).doing(doing)?;

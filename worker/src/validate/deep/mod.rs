@@ -187,7 +187,7 @@ pub(crate) async fn source(database: &Database, plan: &Plan, state: &RunState) -
         started.window_days,
         missing,
     );
-    Ok(source.proving())
+    Ok(source.at(state.as_of).proving())
 }
 
 /// Refuses to compute again what another plan computed, or from other files.

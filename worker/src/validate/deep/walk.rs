@@ -163,7 +163,8 @@ impl Walk {
                 state,
                 ..
             } = proving;
-            match Prover::new(database, plan, unit, run, &state.started).await {
+            let (started, as_of) = (&state.started, state.as_of);
+            match Prover::new(database, plan, unit, run, started, as_of).await {
                 Ok(prover) => return Ok(prover),
                 Err(error) => retry.pause(error, shutdown).await?,
             }

@@ -13,6 +13,10 @@ pub(super) struct Unit {
     pub(super) name: String,
     pub(super) depends_on: Option<usize>,
     pub(super) pass: i32,
+    /// The instant of its last pass.
+    pub(super) instant: i64,
+    pub(super) is_followed: bool,
+    pub(super) is_caught_up: bool,
     pub(super) is_stopped: bool,
     pub(super) is_complete: bool,
     pub(super) is_marked: bool,
@@ -44,6 +48,7 @@ pub(super) struct Book {
     pub(super) undoing: Vec<usize>,
     pub(super) database: String,
     pub(super) max_bad: f64,
+    pub(super) as_of: i64,
 }
 
 /// What may come next.
@@ -58,6 +63,10 @@ pub(super) enum Move {
     CompleteRun,
     Adopt,
     Budget,
+    Follow,
+    Advance,
+    CatchUp(usize),
+    EndFollow,
     Worker,
     Undo,
     UndoBatch(usize),
@@ -71,6 +80,11 @@ impl Book {
         match self.phase {
             Phase::Running => {
                 moves.extend([Move::Budget, Move::Undo]);
+                match self.is_followed() {
+                    true => moves.extend([Move::Advance, Move::EndFollow]),
+                    false if self.units.iter().any(|unit| unit.is_complete) => {}
+                    false => moves.push(Move::Follow),
+                }
                 for place in 0..self.units.len() {
                     moves.extend(self.unit_moves(place));
                 }
@@ -96,10 +110,17 @@ impl Book {
         moves
     }
 
+    fn is_followed(&self) -> bool {
+        self.units.iter().any(|unit| unit.is_followed)
+    }
+
     fn unit_moves(&self, place: usize) -> Vec<Move> {
         let unit = &self.units[place];
-        let is_ready = unit.depends_on.is_none_or(|on| self.units[on].is_complete);
-        if unit.is_complete || !is_ready {
+        let is_ready = unit.depends_on.is_none_or(|on| {
+            let on = &self.units[on];
+            on.is_complete || (on.is_caught_up && self.is_followed())
+        });
+        if unit.is_complete || (!is_ready && unit.pass == 0) {
             return Vec::new();
         }
         if unit.is_stopped {
@@ -115,15 +136,27 @@ impl Book {
             .all(|partition| partition.is_done)
         {
             // Units are mostly under way together, and passes are few.
-            let often = if unit.pass == 0 { 6 } else { 1 };
+            let often = match unit.pass {
+                _ if !is_ready => 0,
+                0 => 6,
+                _ => 1,
+            };
             moves.extend(vec![Move::Plan(place); often]);
-            if unit.pass > 0 && unit.built == unit.owed {
+            if unit.pass > 0
+                && unit.built == unit.owed
+                && is_ready
+                && unit.instant == self.as_of
+                && !self.is_followed()
+            {
                 moves.extend([Move::Complete(place); 2]);
             }
         }
         if unit.pass > 0 {
             moves.push(Move::Stop(place));
             moves.extend(vec![Move::Index(place); unit.owed - unit.built]);
+        }
+        if unit.pass > 1 && unit.is_followed && !unit.is_caught_up {
+            moves.extend([Move::CatchUp(place); 3]);
         }
         for (at, partition) in self.partitions.iter().enumerate() {
             if partition.unit == place && !partition.is_done {

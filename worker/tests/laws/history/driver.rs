@@ -27,6 +27,7 @@ impl<'a> Driver<'a> {
                 undoing: Vec::new(),
                 database: "d0".into(),
                 max_bad: 0.001,
+                as_of: 1,
             },
             history: History {
                 entries: Vec::new(),
@@ -60,6 +61,9 @@ impl<'a> Driver<'a> {
                 name: format!("u{place}"),
                 depends_on: depends.then(|| place - 1),
                 pass: 0,
+                instant: 0,
+                is_followed: false,
+                is_caught_up: false,
                 is_stopped: false,
                 is_complete: false,
                 is_marked: false,
@@ -93,7 +97,7 @@ impl<'a> Driver<'a> {
         let started = RunStarted {
             plan: "p".into(),
             units: self.book.units.iter().map(pin).collect(),
-            as_of: 1,
+            as_of: self.book.as_of,
             window_days: 90,
             max_bad: self.book.max_bad,
             inputs: Vec::new(),
@@ -170,8 +174,56 @@ impl<'a> Driver<'a> {
                 let from = std::mem::replace(&mut self.book.max_bad, to);
                 self.say(RUN, Event::BudgetChanged { from, to });
             }
+            Move::Follow => {
+                let followed = 1 + self.draw(1 << self.book.units.len().min(2));
+                let mut units = Vec::new();
+                for (place, unit) in self.book.units.iter_mut().enumerate() {
+                    unit.is_followed = followed >> place & 1 == 1;
+                    if unit.is_followed {
+                        units.push(unit.name.clone());
+                    }
+                }
+                if units.is_empty() {
+                    self.book.units[0].is_followed = true;
+                    units.push(self.book.units[0].name.clone());
+                }
+                let every_millis = 1_000;
+                self.say(
+                    RUN,
+                    Event::FollowStarted {
+                        units,
+                        every_millis,
+                    },
+                );
+            }
+            Move::Advance => {
+                let to = self.book.as_of + 1 + self.draw(3);
+                let from = std::mem::replace(&mut self.book.as_of, to);
+                for unit in &mut self.book.units {
+                    unit.is_marked = false;
+                }
+                self.say(RUN, Event::AsOfAdvanced { from, to });
+            }
+            Move::CatchUp(unit) => {
+                let unit = &mut self.book.units[unit];
+                unit.is_caught_up = true;
+                let event = Event::UnitCaughtUp {
+                    unit: unit.name.clone(),
+                    passes: unit.pass,
+                };
+                self.say(RUN, event);
+            }
+            Move::EndFollow => {
+                let mut units = Vec::new();
+                for unit in &mut self.book.units {
+                    if std::mem::take(&mut unit.is_followed) {
+                        units.push(unit.name.clone());
+                    }
+                }
+                self.say(RUN, Event::FollowEnded { units });
+            }
             Move::Worker => {
-                let event = match self.draw(6) {
+                let event = match self.draw(7) {
                     0 => Event::WorkerStarted {
                         release: "0".into(),
                         process: 1,
@@ -197,6 +249,10 @@ impl<'a> Driver<'a> {
                         from: "fast".into(),
                         to: "slow".into(),
                         reason: String::new(),
+                    },
+                    5 => Event::CaughtUp {
+                        units: vec!["u0".into()],
+                        as_of: 1,
                     },
                     _ => Event::WorkerStopped {
                         reason: String::new(),
@@ -226,6 +282,7 @@ impl<'a> Driver<'a> {
 
     fn plan(&mut self, place: usize) {
         self.book.units[place].pass += 1;
+        self.book.units[place].instant = self.book.as_of;
         let (unit, pass) = (
             self.book.units[place].name.clone(),
             self.book.units[place].pass,
