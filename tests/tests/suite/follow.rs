@@ -110,6 +110,52 @@ async fn expect_written(running: &mut Running, database: &Database, tenant: &str
     Ok(())
 }
 
+/// Another job of a tenant's campaign.
+async fn write_job(database: &Database, tenant: &str) -> Result<()> {
+    let at = now(database).await?.stored();
+    let jobs = "SELECT COUNT(*) FROM \"PublishJob\"";
+    let jobs: i64 = database.value(jobs).await?;
+    let sql = format!(
+        "INSERT INTO \"PublishJob\" (\"id\", \"assetId\", \"platform\", \"impressions\", \"clicks\", \"postedAt\", \
+         \"createdAt\") VALUES ('j-{tenant}-{jobs}', 'a-{tenant}', 'web', 50, 3, '{at}', '{at}')"
+    );
+    ensure!(database.execute(&sql).await? == 1);
+    Ok(())
+}
+
+/// The application's own edit of a tenant's sum.
+async fn reward(database: &Database, tenant: &str, score: &str) -> Result<()> {
+    let sql = format!(
+        "UPDATE \"PromptPerformance\" SET \"rewardScore\" = {score} WHERE \"campaignId\" = 'c-{tenant}'"
+    );
+    ensure!(database.execute(&sql).await? == 1);
+    Ok(())
+}
+
+async fn impressions(database: &Database, tenant: &str) -> Result<i64> {
+    let sql = format!(
+        "SELECT CAST(\"impressions\" AS BIGINT) FROM \"PromptPerformance\" WHERE \"campaignId\" = 'c-{tenant}'"
+    );
+    database.value(&sql).await
+}
+
+/// Waits until a tenant's sum is what its jobs give.
+async fn expect_sum(
+    running: &mut Running,
+    database: &Database,
+    tenant: &str,
+    is: i64,
+) -> Result<()> {
+    loop {
+        let sum = impressions(database, tenant).await?;
+        if sum == is {
+            return Ok(());
+        }
+        ensure!(running.is_alive()?, "it ended with {sum} for {tenant}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Waits until the journal has so many events of a kind.
 async fn expect_events(
     running: &mut Running,
@@ -138,13 +184,10 @@ async fn following(scenario: &Scenario) -> Result<Option<Json>> {
 async fn as_of(database: &Database) -> Result<Moment> {
     let sql = "SELECT payload FROM backstitch_journal WHERE kind = 'AsOfAdvanced' ORDER BY position DESC LIMIT 1";
     let payload: String = database.value(sql).await?;
-    match Json::parse(&payload).map_err(anyhow::Error::msg)? {
-        Json::Object(mut payload) => {
-            let to = payload.remove("to").context("an instant")?.to_string();
-            Ok(Moment(to.parse()?))
-        }
-        other => anyhow::bail!("no object: {other}"),
-    }
+    // As it is spelled: a parsed number has its zeros taken off.
+    let to = payload.split("\"to\":").nth(1).context("an instant")?;
+    let digits: String = to.chars().take_while(char::is_ascii_digit).collect();
+    Ok(Moment(digits.parse()?))
 }
 
 /// Compares the destinations with what the sources give as of the run's last instant. A sum is dated as of the pass that
@@ -214,8 +257,10 @@ pub(crate) async fn what_is_written_meanwhile(backend: Backend) -> Result<()> {
         .await?
         .expect_named(&["following: caught up to", "behind by"])?;
 
-    // Killed, and more comes before it goes on.
+    // Killed, and more comes before it goes on: a tenant, and a job of a sum that the application has edited.
     ensure!(running.kill().await?.was_killed());
+    reward(database, "first", "0.75").await?;
+    write_job(database, "first").await?;
     write_sources(database, "second").await?;
     let mut running = follow()?.spawn()?;
     expect_written(&mut running, database, "second").await?;
@@ -232,6 +277,16 @@ pub(crate) async fn what_is_written_meanwhile(backend: Backend) -> Result<()> {
     );
     let told = journal::events(database, "CaughtUp", None).await? - told;
     ensure!(told <= 1, "told {told} times in five seconds");
+
+    // An edited sum is left alone; one that stands as it was written is brought up to date, each time its source changes.
+    ensure!(
+        impressions(database, "first").await? == 100,
+        "an edited sum was overwritten"
+    );
+    reward(database, "first", "0.0").await?;
+    expect_sum(&mut running, database, "first", 150).await?;
+    write_job(database, "first").await?;
+    expect_sum(&mut running, database, "first", 200).await?;
     write_sources(database, "third").await?;
     expect_written(&mut running, database, "third").await?;
 

@@ -26,12 +26,12 @@ fn go_on(replay: &mut Replay, entries: &[Entry]) {
     }
 }
 
-/// The histories are worth something: among a few hundred, every state of a run and of a unit is met.
+/// The histories are worth something: among two thousand, every state of a run and of a unit is met.
 #[test]
 fn histories_go_everywhere() {
     let mut runner = TestRunner::deterministic();
     let mut met = std::collections::BTreeSet::new();
-    for _ in 0..400 {
+    for _ in 0..2_000 {
         let history = histories().new_tree(&mut runner).expect("a history");
         let run = replay(&history.current().entries).run.expect("a run");
         met.insert(run.status.word());
