@@ -197,7 +197,8 @@ impl Database {
         Ok(found.is_some())
     }
 
-    /// Whether a table is an ordinary one: no view, no foreign table, no partitioned one, and none that others inherit from.
+    /// Whether a table is an ordinary one, and readable as a whole: no view, no foreign table, no partitioned one, and none
+    /// that others inherit from.
     ///
     /// # Errors
     /// The database's.

@@ -41,9 +41,11 @@ pub(super) const ALTERING: &str = r#"SELECT 1 AS "one" FROM pg_trigger
 pub(super) const TYPES: &str = r#"SELECT CAST(attname AS TEXT) AS "name", format_type(atttypid, atttypmod) AS "type"
     FROM pg_attribute WHERE attrelid = to_regclass(quote_ident($1)) AND attnum > 0 AND NOT attisdropped"#;
 
-/// An ordinary table, kept by PostgreSQL's own means, that no other inherits from.
+/// An ordinary table, kept by PostgreSQL's own means, that no other inherits from, of which the role may read every row and
+/// what the system knows of it.
 pub(super) const PLAIN: &str = r#"SELECT 1 AS "one" FROM pg_class c JOIN pg_am a ON a.oid = c.relam
     WHERE c.oid = to_regclass(quote_ident($1)) AND c.relkind = 'r' AND a.amname = 'heap'
+        AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid)
         AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid)"#;
 
 /// A table that inherits from another, and is no partition of it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod logs;
+mod opening;
 mod progress;
 
 use std::collections::HashSet;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::args::RunArgs;
+use self::opening::open;
 use self::progress::Progress;
 use worker::backend::{Access, Database, Dialect};
 use worker::core::event::Input;
@@ -21,9 +23,7 @@ use worker::error::{Error, exit};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{
-    approval, inputs, journal, pace, report, runs, schema, status, time, units, validate,
-};
+use worker::{approval, inputs, journal, pace, report, runs, status, time, units, validate};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -154,43 +154,6 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
     }
 }
 
-/// Opens a run and the plan for it, patiently: a server may be starting, or another worker be in the way.
-async fn open(
-    database: &Database,
-    args: &RunArgs,
-    named: &[Input],
-    options: &Options,
-    worker: &str,
-    shutdown: &Shutdown,
-) -> Result<(Plan, Opened), Error> {
-    let mut retry = Retry::default();
-    loop {
-        match try_open(database, args, named, options, worker).await {
-            Ok(opened) => return Ok(opened),
-            Err(error) => retry.pause(error, shutdown).await?,
-        }
-    }
-}
-
-async fn try_open(
-    database: &Database,
-    args: &RunArgs,
-    named: &[Input],
-    options: &Options,
-    worker: &str,
-) -> Result<(Plan, Opened), Error> {
-    let inputs = prepare(database, args, named, worker).await?;
-    let plan = Arc::new(units::phase5(inputs));
-    let opened = engine::open(database, &plan, options, worker).await?;
-    // Another worker may have started the run in between, with files of its own.
-    let pinned = &opened.state.started.inputs;
-    if *pinned == engine::inputs(&plan) {
-        return Ok((plan, opened));
-    }
-    inputs::check(&opened.run, pinned, named)?;
-    Ok((Arc::new(units::phase5(pinned.clone())), opened))
-}
-
 /// What was committed stays, and what was not is rolled back by the database: nothing is lost by ending at once.
 fn answer(call: Call) {
     match call {
@@ -278,35 +241,6 @@ fn pin(args: &RunArgs) -> Result<Vec<Input>, Error> {
         ));
     }
     Ok(named)
-}
-
-/// Checks source and schema, and gives the files that the run reads: the open run's, or those named for a new one.
-async fn prepare(
-    database: &Database,
-    args: &RunArgs,
-    named: &[Input],
-    worker: &str,
-) -> Result<Vec<Input>, Error> {
-    let plan = Arc::new(units::phase5(Vec::new()));
-    schema::check_source(database, &plan).await?;
-    let as_of = args.as_of.map(|as_of| as_of.timestamp_millis());
-    engine::check_as_of(database, as_of).await?;
-    if args.migrate || args.demo {
-        let indexes = args.indexes(database.dialect())?;
-        for applied in schema::try_up(database, &plan, worker, indexes).await? {
-            note(&format!("applied schema change {applied}"));
-        }
-    } else {
-        schema::check_applied(database).await?;
-    }
-    match runs::unfinished(database.connection()).await? {
-        Some((run, state)) => {
-            engine::check_kind(&run, &state, false)?;
-            inputs::check(&run, &state.started.inputs, named)?;
-            Ok(state.started.inputs)
-        }
-        None => Ok(named.to_vec()),
-    }
 }
 
 /// A run after a rollback stands for another instant unless somebody names the same, so it looks through another window.

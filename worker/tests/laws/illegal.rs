@@ -159,8 +159,6 @@ fn impossible(replay: &Replay) -> Vec<Event> {
             refreshed: 0,
             changed: 0,
             heads: BTreeMap::new(),
-            refreshed: 0,
-            changed: 0,
             unchanged: false,
         })
     };
