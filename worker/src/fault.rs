@@ -9,8 +9,14 @@
 #[cfg(not(feature = "fault"))]
 pub(crate) fn point(_name: impl FnOnce() -> String) {}
 
+/// Whether a test asks for something that no release does.
+#[cfg(not(feature = "fault"))]
+pub(crate) fn is_told(_wish: &str) -> bool {
+    false
+}
+
 #[cfg(feature = "fault")]
-pub(crate) use self::armed::{arm, point};
+pub(crate) use self::armed::{arm, is_told, point};
 
 #[cfg(feature = "fault")]
 mod armed {
@@ -45,6 +51,12 @@ mod armed {
         // A process is armed once, at its start; a second call changes nothing.
         let _ = ARMED.set(Armed { strike, trace });
         Ok(())
+    }
+
+    /// Whether a wish is a line of the file `strike`.
+    pub(crate) fn is_told(wish: &str) -> bool {
+        let armed = ARMED.get();
+        armed.is_some_and(|armed| armed.strike.contains(wish))
     }
 
     /// Passes a point: dies of SIGKILL where it is the one to die at.

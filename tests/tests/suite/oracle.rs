@@ -172,7 +172,19 @@ pub(crate) async fn a_name_too_long_for_an_index(backend: Backend) -> Result<()>
              VALUES ('c', 't', 'n', '{metadata}', '{at}', '{at}')"
         ))
         .await?;
-    scenario.run()?.expect(0).await?;
+    let outcome = scenario.run()?.run().await?;
+    if outcome.code() == Some(3) {
+        // An index that is built after the rows finds it: it is taken away by hand, and the catch-up pass sets it aside.
+        outcome.expect_named(&["IntelligenceEvent_entityType_entityId_idx", "does not hold"])?;
+        ensure!(!outcome.output().contains(&long), "a value is told");
+        scenario
+            .database
+            .execute("DELETE FROM \"IntelligenceEvent\" WHERE length(\"entityId\") > 8000")
+            .await?;
+        scenario.run()?.expect(0).await?;
+    } else {
+        outcome.expect(0)?;
+    }
     let events = scenario.database.count("IntelligenceEvent").await?;
     let aside = tests::journal::events(
         &scenario.database,

@@ -181,8 +181,21 @@ async fn run(context: &Arc<Context>, owed: &OwedIndex, what: &str, sql: &str) ->
                 remedy(&limits, &owed.sql)
             )))
         }
-        Err(source) => Err(source).doing(what),
+        Err(source) => match Err(source).doing(what) {
+            Err(error) if error.refuses_row().is_some() => Err(does_not_fit(owed, &error)),
+            done => done.map(|()| true),
+        },
     }
+}
+
+/// A row that an index does not hold: with the index in place it would have been set aside as it was written.
+fn does_not_fit(owed: &OwedIndex, error: &Error) -> Error {
+    Error::Failed(format!(
+        "{}. A row of {} has values that this index does not hold. All that was written stays; delete the rows of {1} whose \
+         indexed values are that large, then run the same command to go on: they are then set aside as bad",
+        error.without_values(),
+        owed.table
+    ))
 }
 
 /// What bounds a statement that is not ours to bound.

@@ -15,6 +15,7 @@ use crate::backend::{Database, Dialect, quote};
 use crate::core::event::Mark;
 use crate::core::plan::Write;
 use crate::error::{Doing, Error, Result};
+use crate::fault;
 use crate::unit::Unit;
 
 /// How many transactions may lie between a mark and now: half of those that can be told apart by their distance.
@@ -27,7 +28,8 @@ const OLDEST: &str = "SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEX
 /// # Errors
 /// The database's.
 pub(super) async fn mark(database: &Database, unit: &dyn Unit) -> Result<Option<Mark>> {
-    if database.dialect() == Dialect::Sqlite {
+    // A test of the catch-up passes makes one of each.
+    if database.dialect() == Dialect::Sqlite || fault::is_told("catch up always") {
         return Ok(None);
     }
     let Some(oldest) = oldest(database).await? else {
