@@ -37,10 +37,12 @@ mod run;
 mod runbook;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 pub use self::partition::PartitionState;
-pub use self::run::{Gate, RunState, RunStatus, UnitState, UnitStatus};
+pub use self::run::{RunState, RunStatus};
 pub use self::runbook::RunbookState;
+pub use self::unit::{Gate, UnitState, UnitStatus};
 
 /// An event that the state does not allow: a bug, or a journal that somebody changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
