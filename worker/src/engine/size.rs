@@ -172,7 +172,10 @@ impl Sizes {
             standing.took += took;
             let usual = match took > LONG {
                 true => took,
-                false if standing.batches < ENOUGH => return None,
+                // After trouble that is over, one batch is enough.
+                false if standing.batches < ENOUGH && standing.rows >= self.sizing.rows.min => {
+                    return None;
+                }
                 false => standing.took / standing.batches,
             };
             let resize = self.sizing.after(standing.rows, usual, target);
