@@ -148,7 +148,7 @@ impl Sizes {
     }
 
     fn within(&self, rows: u32, target: Duration) -> u32 {
-        if target >= self.sizing.target {
+        if target >= self.sizing.target || self.sizing.rows.is_fixed() {
             return rows;
         }
         let share = u128::from(rows) * target.as_nanos() / self.sizing.target.as_nanos().max(1);
