@@ -5,7 +5,6 @@ mod commands;
 mod confirm;
 mod machine;
 mod output;
-mod pace;
 mod planned;
 mod progress;
 mod render;

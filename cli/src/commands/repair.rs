@@ -8,7 +8,7 @@ use worker::core::event::Repairs;
 use worker::core::state::RunState;
 use worker::engine::{self, Ending, Plan};
 use worker::error::Error;
-use worker::pace;
+use worker::pace::{self, Limits};
 use worker::repair::{self, Order};
 use worker::shutdown::Shutdown;
 use worker::validate::deep::Options;
@@ -16,7 +16,6 @@ use worker::{runs, status, validate};
 
 use crate::args::Global;
 use crate::confirm::confirm;
-use crate::pace::PaceArgs;
 use crate::progress::Progress;
 use crate::render::repair::Repair;
 use crate::stop::{Result, Stop};
@@ -56,7 +55,7 @@ pub(crate) struct Args {
     reason: Option<String>,
 
     #[command(flatten)]
-    pace: PaceArgs,
+    limits: Limits,
 
     /// Go on with a repair that began in another database: this one is a restored or copied one.
     #[arg(long)]
@@ -119,7 +118,7 @@ async fn begin(
     if args.dry_run {
         return Ok(Some(planned));
     }
-    pace::check(database, &args.pace.limits()).await?;
+    pace::check(database, &args.limits).await?;
     if planned.rows() == 0 {
         return Ok(Some(Repair::nothing(Some(planned))));
     }
@@ -177,7 +176,7 @@ async fn work(
         // The parser asks for a reason, but for a dry run.
         reason: args.reason.unwrap_or_default(),
         adopt_database: args.adopt_database,
-        limits: args.pace.limits(),
+        limits: args.limits.clone(),
     };
     let worker = runs::worker_id("cli");
     let repair = repair::open(database, plan, base, &order, &worker).await?;

@@ -5,14 +5,13 @@ use std::collections::HashSet;
 use worker::backend::Database;
 use worker::core::state::{RunState, RunStatus};
 use worker::error::Error;
-use worker::pace::{self, Pace};
+use worker::pace::{self, Limits, Pace};
 use worker::shutdown::Shutdown;
 use worker::undo::{self, Elsewhere, Ending, Order, UnitUndo};
 use worker::{journal, runs, status, time};
 
 use crate::args::{Global, RunArg};
 use crate::confirm::confirm;
-use crate::pace::PaceArgs;
 use crate::progress::Progress;
 use crate::render::rollback::{Nothing, Outcome, Plan};
 use crate::select::Undoable;
@@ -55,7 +54,7 @@ pub(crate) struct Args {
     reason: Option<String>,
 
     #[command(flatten)]
-    pace: PaceArgs,
+    limits: Limits,
 
     /// Roll back a run that began in another database: this one is a restored or copied one.
     #[arg(long)]
@@ -121,7 +120,7 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
         true => output::note(&render::rollback::plan(&plan)),
         false => output::result(&render::rollback::plan(&plan))?,
     }
-    let limits = args.pace.limits();
+    let limits = args.limits.clone();
     pace::check(&database, &limits).await?;
     let pace = Pace::new(limits);
     if !args.yes {

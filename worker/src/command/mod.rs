@@ -150,7 +150,7 @@ fn options(args: &RunArgs, dialect: Dialect) -> Options {
         max_bad: args.max_bad,
         adopt_database: args.adopt_database,
         follow: args.follow.then_some(args.follow_every),
-        limits: args.limits(),
+        limits: args.limits.clone(),
     }
 }
 

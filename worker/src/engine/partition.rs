@@ -45,9 +45,6 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut retry = Retry::brief();
     let mut refusals = Refusals::Fail;
     let mut has_refused = false;
-    // How many rows the batch in hand was to have, and how long it took where it had them.
-    let mut in_hand;
-    let mut took = None;
     let mut ahead = read(context, row, cursor.clone(), wanted.rows);
     loop {
         let held = context
@@ -66,7 +63,9 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
             ahead = read(context, row, cursor.clone(), wanted.rows);
             continue;
         }
-        in_hand = wanted;
+        // How many rows the batch in hand was to have, and how long it took where it had them.
+        let in_hand = wanted;
+        let mut took = None;
         let step = match joined(row, ahead).await {
             Ok(page) => {
                 wanted = Wanted::now(context, &row.unit);

@@ -21,8 +21,9 @@ use crate::unit::Parts;
 /// Passes over a unit's source that one process makes before it says that they do not end.
 const MAX_PASSES: i32 = 20;
 
-/// Of the passes as of one instant, the one from which on one that brought rows up to date and found nothing else is the last. Where the source never rests,
-/// no pass would find nothing; each row then stands as its source was when that pass read it.
+/// Of the passes as of one instant, the one from which on one that brought rows up to date and found nothing else is the
+/// last. Where the source never rests, no pass would find nothing; each row then stands as its source was when that pass
+/// read it.
 const REFRESHING_PASSES: usize = 6;
 
 /// What a worker does next.
@@ -90,13 +91,12 @@ pub(super) async fn next(context: &Context, state: &RunState) -> Result<Step> {
                 continue;
             }
             let is_current = unit_state.instants.last() == Some(&state.as_of);
-            let is_stale = found == 0
-                && is_current
+            let found_nothing = unit_state.pass >= 2 && found == 0 && is_current;
+            let is_stale = found_nothing
                 && unit.is_refreshed()
-                && unit_state.pass >= 2
                 && passes_as_of(unit_state, state.as_of) < REFRESHING_PASSES
                 && refresh::told(context, pass.iter().copied()).await?.0 > 0;
-            if unit_state.pass >= 2 && found == 0 && is_current && !is_stale {
+            if found_nothing && !is_stale {
                 complete_unit(context, name, &partitions, false).await?;
             } else if is_current
                 && !state.is_followed()
@@ -203,7 +203,7 @@ async fn plan_pass(context: &Context, name: &str, pass: i32, as_of: i64) -> Resu
         rows: page,
     };
     // Before anything of the pass is read.
-    let mark = unchanged::mark(&context.database, unit).await?;
+    let mark = unchanged::mark(&context.source, unit).await?;
     let marked = mark.map(|mark| Event::SourceMarked {
         unit: name.to_owned(),
         pass,
@@ -266,11 +266,12 @@ async fn complete_unit(
     let passes = rows.iter().map(|row| row.pass).max().unwrap_or(0);
     let (refreshed, changed) = match context.unit(name)?.is_refreshed() {
         true => {
+            // What the last pass left alone is left alone; none but catch-up passes tell of either.
             let caught_up = rows.iter().copied().filter(|row| row.pass >= 2);
-            let last = rows.iter().copied().filter(|row| row.pass == passes);
-            let (refreshed, _) = refresh::told(context, caught_up).await?;
-            let (_, changed) = refresh::told(context, last).await?;
-            (refreshed, changed)
+            let (last, earlier): (Vec<_>, Vec<_>) = caught_up.partition(|row| row.pass == passes);
+            let (before, _) = refresh::told(context, earlier.into_iter()).await?;
+            let (refreshed, changed) = refresh::told(context, last.into_iter()).await?;
+            (before + refreshed, changed)
         }
         false => (0, 0),
     };

@@ -9,13 +9,14 @@
 //!
 //! SQLite tells nothing of the kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backend::{Database, Dialect, quote};
 use crate::core::event::Mark;
 use crate::core::plan::Write;
 use crate::error::{Doing, Error, Result};
 use crate::fault;
+use crate::source::Source;
 use crate::unit::Unit;
 
 /// How many transactions may lie between a mark and now: half of those that can be told apart by their distance.
@@ -27,7 +28,8 @@ const OLDEST: &str = "SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEX
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn mark(database: &Database, unit: &dyn Unit) -> Result<Option<Mark>> {
+pub(super) async fn mark(source: &Source, unit: &dyn Unit) -> Result<Option<Mark>> {
+    let database = source.database();
     // A test of the catch-up passes makes one of each.
     if database.dialect() == Dialect::Sqlite || fault::is_told("catch up always") {
         return Ok(None);
@@ -35,8 +37,11 @@ pub(super) async fn mark(database: &Database, unit: &dyn Unit) -> Result<Option<
     let Some(oldest) = oldest(database).await? else {
         return Ok(None);
     };
+    let read = unit.tables().into_iter().map(|table| table.name);
+    let mut tables: BTreeSet<_> = read.filter(|table| source.has(table)).collect();
+    tables.insert(unit.definition().destination.table.clone());
     let mut rows = BTreeMap::new();
-    for table in tables(database, unit).await? {
+    for table in tables {
         if !database.is_plain(&table).await? {
             return Ok(None);
         }
@@ -56,46 +61,27 @@ pub(super) async fn since(
     mark: &Mark,
     written: i64,
 ) -> Result<bool> {
-    let tables = tables(database, unit).await?;
-    if tables.len() != mark.rows.len() || !is_near(database, mark).await? {
+    if !is_near(database, mark).await? {
         return Ok(false);
     }
     let destination = &unit.definition().destination;
-    for table in tables {
-        let Some(before) = mark.rows.get(&table) else {
-            return Ok(false);
-        };
-        if !database.is_plain(&table).await? {
+    for (table, before) in &mark.rows {
+        if !database.is_plain(table).await? {
             return Ok(false);
         }
         // Of the destination's rows, those that were written since are ours, or somebody else's business: those of an
         // update matter where they are due still, those of an insert where their number is not what we wrote.
-        let (changed, more) = match (&destination.write, table == destination.table) {
+        let (changed, more) = match (&destination.write, *table == destination.table) {
             (_, false) => ("TRUE", 0),
             (Write::Update { guard }, true) => (guard.as_str(), 0),
             (Write::Insert, true) => ("FALSE", written),
         };
-        let found = count(database, &table, changed, &mark.oldest).await?;
+        let found = count(database, table, changed, &mark.oldest).await?;
         if found.rows != before + more || found.changed > 0 {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// The tables that a unit reads, and its destination; those that the database lacks left out.
-async fn tables(database: &Database, unit: &dyn Unit) -> Result<Vec<String>> {
-    let mut names: Vec<_> = unit.tables().into_iter().map(|table| table.name).collect();
-    names.push(unit.definition().destination.table.clone());
-    names.sort();
-    names.dedup();
-    let mut there = Vec::new();
-    for name in names {
-        if !database.columns(&name).await?.is_empty() {
-            there.push(name);
-        }
-    }
-    Ok(there)
 }
 
 /// The oldest transaction that has not ended.

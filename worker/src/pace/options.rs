@@ -4,6 +4,9 @@ use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
 use super::log_rate::MaxLogRate;
 use super::window::Window;
 
@@ -26,21 +29,34 @@ pub enum Speed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxLag(pub(super) Option<Duration>);
 
-/// How fast the work may be, and what makes it hold.
-#[derive(Clone, Debug, Default)]
+/// How fast the work may be, and what makes it hold: the same options for every command that works in batches.
+#[derive(Args, Clone, Debug, Default)]
 pub struct Limits {
-    /// How fast it may be.
+    /// How fast: auto (slows down as soon as those who work beside it wait longer than usual, and holds where the server is
+    /// in trouble), off (as fast as can be), or so many source rows a second, such as 2000/s.
+    #[arg(long = "pace", value_name = "auto|off|ROWS/s", default_value_t)]
     pub speed: Speed,
-    /// How far the slowest replica may be behind.
-    pub max_lag: MaxLag,
-    /// Replicas that may be late (a delayed one, a slow subscriber), by their `application_name`.
-    pub ignored: Vec<String>,
-    /// How much log the server may write.
-    pub max_log_rate: MaxLogRate,
-    /// Queries of the operator's: it holds while one of them gives a value that is neither false, 0 nor NULL.
+
+    /// Hold while this query gives a value that is neither false, 0 nor NULL, or fails; asked every second, may be repeated.
+    #[arg(long, value_name = "SELECT", value_parser = NonEmptyStringValueParser::new())]
     pub hold_when: Vec<String>,
-    /// The hours in which it may go on; empty: all.
+
+    /// Go on only within these hours of the day, UTC, by the database's clock; may be repeated, may go over midnight.
+    #[arg(long = "window", value_name = "HH:MM-HH:MM")]
     pub windows: Vec<Window>,
+
+    /// Hold while a replica is further behind than this: a duration, or off. PostgreSQL only.
+    #[arg(long = "max-replica-lag", value_name = "DURATION", default_value_t)]
+    pub max_lag: MaxLag,
+
+    /// Slow down so that the server writes no more log (WAL) than this, whoever makes it, such as 20MB/s; or off. PostgreSQL
+    /// only.
+    #[arg(long = "max-wal-rate", value_name = "BYTES/s", default_value_t)]
+    pub max_log_rate: MaxLogRate,
+
+    /// A replica or subscriber that may be late, by its application_name; may be repeated.
+    #[arg(long = "ignore-replica", value_name = "NAME")]
+    pub ignored: Vec<String>,
 }
 
 impl FromStr for Speed {
