@@ -7,8 +7,9 @@ use super::latency::Compared;
 
 /// How many times as long as usual somebody may wait before the process does less.
 const NOTICED: f64 = 1.5;
-/// From here on it does much less at once.
+/// From here on it does much less at once, where it is long as well: three milliseconds instead of one harm nobody.
 const HARMFUL: f64 = 3.0;
+const LONG: Duration = Duration::from_millis(5);
 /// Up to here it may do more.
 const UNNOTICED: f64 = 1.25;
 /// What is only noticed takes it no lower than this share of the time: the night is short as well.
@@ -157,7 +158,10 @@ impl Gearbox {
             self.trial = (2 * self.trial).min(LONGEST_TRIAL);
             return self.change(now, BESIDE_OTHERS, words);
         }
-        if ratio >= HARMFUL && has_kept(BRIEF) {
+        let is_long = load
+            .latency
+            .is_some_and(|compared| compared.longer() >= LONG);
+        if ratio >= HARMFUL && is_long && has_kept(BRIEF) {
             return self.change(now, (self.place + 2).min(GEARS.len() - 1), words);
         }
         if ratio >= noticed {

@@ -29,9 +29,14 @@ pub(super) struct Compared {
 }
 
 impl Compared {
+    /// By how much it is longer than usual.
+    pub(super) fn longer(self) -> Duration {
+        self.now.saturating_sub(self.usual)
+    }
+
     /// How many times as long as usual; 1 where nobody notices.
     pub(super) fn ratio(self) -> f64 {
-        if self.now.saturating_sub(self.usual) < NOTABLE {
+        if self.longer() < NOTABLE {
             return 1.0;
         }
         self.now.as_secs_f64() / self.usual.as_secs_f64().max(0.000_05)
