@@ -30,6 +30,10 @@ pub(super) const REFERENCES: &str = r#"SELECT m."name" || ' ' || f."id" AS "cons
 /// waits tries again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How many rows a query may be ahead of whoever takes them: each time that one waits for the other costs as much as
+/// many rows.
+const ROWS_AHEAD: usize = 1_024;
+
 /// WAL lets the next batch be read while this one is written; FULL keeps a commit through a power cut; the busy
 /// timeout bounds the wait for another process.
 pub(super) async fn connect(
@@ -59,6 +63,8 @@ pub(super) async fn connect(
         };
         options
             .synchronous(SqliteSynchronous::Full)
+            .pragma("temp_store", "MEMORY")
+            .row_buffer_size(ROWS_AHEAD)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
     });
