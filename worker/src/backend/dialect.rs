@@ -33,6 +33,23 @@ impl Dialect {
         }
     }
 
+    /// A query for those of the texts bound by [`Dialect::texts`] that are in a table's column `key`, which has an index.
+    /// Where a good part of the table is asked for, PostgreSQL would read all of it each time, which is worse as it
+    /// grows: it is made to look up each.
+    #[must_use]
+    pub fn lookup(self, table: &str, key: &str, placeholder: &str) -> String {
+        match self {
+            Self::Postgres => format!(
+                "SELECT \"found\".\"key\" FROM UNNEST({placeholder}) AS \"asked\" (\"key\") CROSS JOIN LATERAL \
+                 (SELECT {key} AS \"key\" FROM {table} WHERE {key} = \"asked\".\"key\" LIMIT 1) AS \"found\""
+            ),
+            Self::Sqlite => {
+                let condition = self.is_any(key, placeholder);
+                format!("SELECT {key} AS \"key\" FROM {table} WHERE {condition}")
+            }
+        }
+    }
+
     /// Any number of texts as one bound value.
     #[must_use]
     pub fn texts(self, texts: &[&str]) -> Value {

@@ -23,11 +23,7 @@ pub async fn present(
 ) -> Result<Vec<String>> {
     let dialect = Dialect::of(connection);
     let key = quote(&destination.key);
-    let sql = format!(
-        "SELECT {key} AS \"key\" FROM {} WHERE {}",
-        quote(&destination.table),
-        dialect.is_any(&key, "$1")
-    );
+    let sql = dialect.lookup(&quote(&destination.table), &key, "$1");
     let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
     rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
         .doing(format!("looking up keys in {}", destination.table))
