@@ -50,6 +50,7 @@ pub mod units;
 pub mod validate;
 pub mod write;
 
+mod bare;
 #[cfg(test)]
 mod fuzz;
 mod identity;

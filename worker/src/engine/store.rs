@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::backend::Transaction;
+use crate::bare;
 use crate::chain::Head;
 use crate::core::event::{BatchCommitted, Event};
 use crate::core::plan::{UnitPin, Write};
@@ -112,7 +113,7 @@ pub(crate) async fn store(
 
     let packed = match written.is_empty() {
         true => None,
-        false => Some(Packed::pack(&written)?),
+        false => Some(Packed::pack(bare::kept(&written))?),
     };
     let mut events: Vec<_> = sorted
         .bad
@@ -150,7 +151,7 @@ pub(crate) async fn store(
     };
     let chained = journal::chain(appender, &head, at, &events)?;
     let stored = chained.head.clone();
-    if let Some(packed) = packed {
+    if let Some(packed) = packed.filter(|_| !bare::is_asked_for()) {
         let key = (place.run, row.stream.as_str(), stored.seq);
         provenance::store(transaction, key, &pin.destination.table, packed).await?;
     }

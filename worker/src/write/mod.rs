@@ -13,6 +13,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use self::set::{Set, aliased, chunks};
 use crate::backend::{self, Dialect, Transaction, quote};
+use crate::bare;
 use crate::core::plan::{ColumnType, Destination, Write};
 use crate::error::{Doing, Result};
 use crate::provenance::Written;
@@ -122,12 +123,18 @@ async fn insert(
     let mut written = Vec::with_capacity(rows.len());
     for chunk in chunks(dialect, rows, destination.columns.len()) {
         let set = Set::new(dialect, &destination.columns, chunk)?;
-        let sql = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE ON CONFLICT ({key}) DO NOTHING \
-             RETURNING {key} AS \"key\", {} AS \"image\"",
+        let insert = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE ON CONFLICT ({key}) DO NOTHING",
             names.join(", "),
             set.columns.join(", "),
             set.from,
+        );
+        if bare::is_asked_for() {
+            bare_write(connection, &insert, set, chunk, &mut written).await?;
+            continue;
+        }
+        let sql = format!(
+            "{insert} RETURNING {key} AS \"key\", {} AS \"image\"",
             dialect.image(&destination.table, image),
         );
         for row in backend::all(connection, &sql, set.values).await? {
@@ -139,6 +146,24 @@ async fn insert(
         }
     }
     Ok(written)
+}
+
+/// Writes a chunk of which nothing is kept.
+async fn bare_write(
+    connection: &impl ConnectionTrait,
+    sql: &str,
+    set: Set,
+    chunk: &[Row],
+    written: &mut Vec<Written>,
+) -> Result<(), DbErr> {
+    let statement = backend::statement(connection, sql, set.values);
+    connection.execute_raw(statement).await?;
+    written.extend(chunk.iter().map(|row| Written {
+        key: row.key.clone(),
+        digest: 0,
+        before: None,
+    }));
+    Ok(())
 }
 
 /// Locks the rows that may be overwritten, keeps their values, and overwrites them.
@@ -165,7 +190,11 @@ async fn update(
         dialect.for_no_key_update(),
     );
     let mut before = HashMap::new();
-    for row in backend::all(connection, &sql, [dialect.texts(&keys)]).await? {
+    let kept = match bare::is_asked_for() {
+        true => Vec::new(),
+        false => backend::all(connection, &sql, [dialect.texts(&keys)]).await?,
+    };
+    for row in kept {
         let key: String = row.try_get("", "key")?;
         let expected = expected.get(key.as_str());
         // Somebody may have edited it since it was looked at; from here on nobody can.
@@ -175,7 +204,7 @@ async fn update(
     }
     let rows: Vec<_> = rows
         .iter()
-        .filter(|row| before.contains_key(&row.key))
+        .filter(|row| before.contains_key(&row.key) || bare::is_asked_for())
         .cloned()
         .collect();
     let mut written = Vec::with_capacity(rows.len());
@@ -187,12 +216,19 @@ async fn update(
             .enumerate()
             .map(|(index, column)| format!("{} = \"new\".\"c{}\"", quote(&column.name), index + 1))
             .collect();
-        let sql = format!(
-            "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{key} = \"new\".\"c0\" \
-             RETURNING {table}.{key} AS \"key\", {} AS \"image\"",
+        let update = format!(
+            "UPDATE {table} SET {} FROM (SELECT {} FROM {}) AS \"new\" WHERE {table}.{key} = \"new\".\"c0\"",
             assignments.join(", "),
             aliased(&set.columns),
             set.from,
+        );
+        if bare::is_asked_for() {
+            let sql = format!("{update} AND ({guard})");
+            bare_write(connection, &sql, set, chunk, &mut written).await?;
+            continue;
+        }
+        let sql = format!(
+            "{update} RETURNING {table}.{key} AS \"key\", {} AS \"image\"",
             dialect.image(&destination.table, image),
         );
         for row in backend::all(connection, &sql, set.values).await? {
