@@ -92,6 +92,12 @@ impl Unit for PromptPerformance {
         let since = keyset.bind(source.since());
         let as_of = keyset.bind(source.as_of);
         let created = source.dialect().millis("c.\"createdAt\"");
+        let is_bad = bad_count(source.dialect());
+        let sum = |column: &str| {
+            format!(
+                "CAST(SUM(j.\"{column}\") FILTER (WHERE NOT {is_bad}) AS BIGINT) AS \"{column}\""
+            )
+        };
         let keys = format!(
             "SELECT c.\"id\", {weight} AS \"{BYTES}\" FROM \"Campaign\" c WHERE {condition} \
              ORDER BY c.\"id\" LIMIT {page_limit}",
@@ -104,35 +110,38 @@ impl Unit for PromptPerformance {
                     {prompt} \
                 FROM ({keys}) k JOIN \"Campaign\" c ON c.\"id\" = k.\"id\"), \
              sums AS ( \
-                SELECT a.\"campaignId\", COUNT(*) AS \"jobs\", CAST(SUM(j.\"impressions\") AS BIGINT) AS \"impressions\", \
-                    CAST(SUM(j.\"clicks\") AS BIGINT) AS \"clicks\", \
-                    CAST(SUM(j.\"conversions\") AS BIGINT) AS \"conversions\" \
+                SELECT a.\"campaignId\", COUNT(*) FILTER (WHERE NOT {is_bad}) AS \"jobs\", \
+                    COUNT(*) FILTER (WHERE {is_bad}) AS \"bad\", \
+                    {impressions}, {clicks}, {conversions} \
                 FROM page p JOIN \"Asset\" a ON a.\"campaignId\" = p.\"id\" \
                 JOIN \"PublishJob\" j ON j.\"assetId\" = a.\"id\" \
-                WHERE p.\"due\" AND NOT {is_bad} GROUP BY a.\"campaignId\") \
-             SELECT p.*, COALESCE(s.\"jobs\", 0) AS \"jobs\", COALESCE(s.\"impressions\", 0) AS \"impressions\", \
+                WHERE p.\"due\" GROUP BY a.\"campaignId\") \
+             SELECT p.*, COALESCE(s.\"jobs\", 0) AS \"jobs\", COALESCE(s.\"bad\", 0) AS \"bad\", \
+                COALESCE(s.\"impressions\", 0) AS \"impressions\", \
                 COALESCE(s.\"clicks\", 0) AS \"clicks\", COALESCE(s.\"conversions\", 0) AS \"conversions\" \
              FROM page p LEFT JOIN sums s ON s.\"campaignId\" = p.\"id\" ORDER BY p.\"id\"",
             keys = source::bounded(&keys, "\"id\""),
             prompt = TEXTS.select(source.dialect()),
-            is_bad = bad_count(source.dialect()),
+            impressions = sum("impressions"),
+            clicks = sum("clicks"),
+            conversions = sum("conversions"),
         );
         let doing = "reading Campaign and PublishJob";
         let rows = source.all(doing, &sql, keyset.values()).await?;
         let mut page = Page::new(after);
-        let mut due = Vec::new();
+        let mut with_bad = Vec::new();
         for row in &rows {
             page.weigh(row).doing(doing)?;
             let campaign = campaign(row).doing(doing)?;
             let item = campaign.item(source.as_of);
             page.push(vec![campaign.id.cursor], item);
             page.skip("summed up", campaign.jobs);
-            if let (true, Ok(id)) = (campaign.due, campaign.id.text) {
-                due.push(id);
+            if let (1.., Ok(id)) = (campaign.bad, campaign.id.text) {
+                with_bad.push(id);
             }
         }
         page.end(rows.len(), keyset.limit());
-        for item in bad_jobs(source, &due).await? {
+        for item in bad_jobs(source, &with_bad).await? {
             page.add(item);
         }
         Ok(page)
@@ -163,7 +172,9 @@ struct Campaign {
     created: Option<i64>,
     due: bool,
     prompt: Result<Option<String>, &'static str>,
+    /// Jobs that are summed up, and those that count nowhere.
     jobs: i64,
+    bad: i64,
     impressions: i64,
     clicks: i64,
     conversions: i64,
@@ -179,6 +190,7 @@ fn campaign(row: &QueryResult) -> Result<Campaign, DbErr> {
             None => Ok(row.try_get("", "prompt")?),
         },
         jobs: row.try_get("", "jobs")?,
+        bad: row.try_get("", "bad")?,
         impressions: row.try_get("", "impressions")?,
         clicks: row.try_get("", "clicks")?,
         conversions: row.try_get("", "conversions")?,

@@ -13,7 +13,7 @@ use crate::source::{Key, Source};
 use crate::unit::Range;
 
 /// The most tenants in a group.
-const TENANTS: usize = 64;
+pub(super) const TENANTS: usize = 64;
 /// How many days of tenants are kept in all: four full groups of the default window, some 50 MB. Longer windows and
 /// more partitions at once make smaller groups.
 const KEPT_DAYS: usize = 4 * TENANTS * 455;

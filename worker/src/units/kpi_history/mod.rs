@@ -124,7 +124,10 @@ impl Unit for KpiHistory {
             rows += source.count("Deal").await?;
         }
         let tenants = tenants::all(source).await?;
-        let parts = usize::try_from(parts.of(rows)).unwrap_or(1);
+        // Each group of tenants costs a reading of all jobs and deals, which no index tells by their tenant: more ranges
+        // than there are groups would only be more readings. Two, so that two workers share the work.
+        let groups = tenants.len().div_ceil(groups::TENANTS).max(2);
+        let parts = usize::try_from(parts.of(rows)).unwrap_or(1).min(groups);
         let share = tenants.len().div_ceil(parts).max(1);
         let ends: Vec<String> = tenants
             .chunks(share)
