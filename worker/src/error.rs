@@ -126,6 +126,12 @@ impl Error {
         }
     }
 
+    /// Whether a unique constraint refused a row: the table holds one like it.
+    #[must_use]
+    pub fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if backend::is_unique_violation(source))
+    }
+
     /// Whether a statement took longer than it may: fewer rows may help.
     #[must_use]
     pub fn is_timeout(&self) -> bool {

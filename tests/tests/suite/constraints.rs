@@ -8,7 +8,48 @@ use tests::scenario::Scenario;
 
 use crate::values::{empty, expect_aside, expect_sound, insert};
 
-on_both!(another_unique_index, values_that_the_database_changes);
+on_both!(
+    another_unique_index,
+    rows_that_stand_already,
+    values_that_the_database_changes,
+);
+
+/// Batches are written as if nothing of them stood there. Where something does, it stays, nothing is set aside for it, and
+/// all else is written.
+async fn rows_that_stand_already(backend: Backend) -> Result<()> {
+    let scenario = Scenario::load_with_schema(&Profile::small(backend, 423)).await?;
+    let database = &scenario.database;
+    scenario.run()?.expect(0).await?;
+    let all = database.count("AgentFeedback").await?;
+    let aside = journal::events(database, "RowQuarantined", None).await?;
+    let kept = "CREATE TABLE \"Kept\" AS SELECT * FROM \"AgentFeedback\" ORDER BY \"id\" LIMIT 3";
+    database.execute(kept).await?;
+    let rollback = ["rollback", "--yes", "--reason", "a test"];
+    scenario.cli(&rollback)?.expect(0).await?;
+    for sql in [
+        "UPDATE \"Kept\" SET \"comment\" = 'theirs'",
+        "INSERT INTO \"AgentFeedback\" SELECT * FROM \"Kept\"",
+    ] {
+        database.execute(sql).await?;
+    }
+    scenario.run()?.expect(0).await?;
+    let theirs = "SELECT COUNT(*) FROM \"AgentFeedback\" WHERE \"comment\" = 'theirs'";
+    let (theirs, now): (i64, i64) = (
+        database.value(theirs).await?,
+        database.count("AgentFeedback").await?,
+    );
+    ensure!((theirs, now) == (3, all), "{theirs} of 3, {now} of {all}");
+    let again = journal::events(database, "RowQuarantined", None).await?;
+    ensure!(again == 2 * aside, "{aside} rows set aside, then {again}");
+    let told = "SELECT COUNT(*) FROM \"backstitch_journal\" WHERE \"kind\" = 'BatchCommitted' \
+         AND \"unit\" = 'agent_feedback' AND \"payload\" LIKE '%\"already there\":3%'";
+    let told: i64 = database.value(told).await?;
+    ensure!(told >= 1, "no batch tells that they were there");
+    scenario.cli(&rollback)?.expect(0).await?;
+    let left = database.count("AgentFeedback").await?;
+    ensure!(left == 3, "{left} rows are left instead of theirs");
+    scenario.verify_journal().await
+}
 
 /// A row that another index than the primary key's refuses is no row that is there already.
 async fn another_unique_index(backend: Backend) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::store::{self, Place, Refusals};
+use super::store::{self, Place, Writing};
 use crate::backend::Durability;
 use crate::chain::Head;
 use crate::core::event::Cursor;
@@ -34,7 +34,7 @@ pub(super) async fn commit(
     stream: String,
     from: Option<Cursor>,
     page: Page,
-    refusals: Refusals,
+    writing: Writing,
 ) -> Result<Outcome> {
     let transaction = context
         .database
@@ -74,7 +74,7 @@ pub(super) async fn commit(
         pin,
         is_followed: context.followed.contains(&row.unit),
     };
-    let stored = store::store(&transaction, &place, &row, page, refusals, &point).await?;
+    let stored = store::store(&transaction, &place, &row, page, writing, &point).await?;
     let head = stored.head;
 
     let quarantined = !stored.bad.is_empty();

@@ -17,7 +17,7 @@ mod work;
 pub use self::open::{check_as_of, check_kind, check_units, open, open_repair};
 pub(crate) use self::partition::allowed;
 pub use self::size::{Rows, Sizing};
-pub(crate) use self::store::{PRESENT, Place, Refusals, Stored, store};
+pub(crate) use self::store::{PRESENT, Place, Stored, Writing, store};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -122,6 +122,8 @@ struct Context {
     decisions: Decisions,
     sizes: Sizes,
     pace: Pace,
+    /// Units of which the destination was found to hold rows already.
+    met: Mutex<HashSet<String>>,
     /// What is known of rows that stand and may be brought up to date.
     standing: refresh::Standing,
 }
@@ -205,6 +207,7 @@ pub async fn work(
         decisions: Decisions::new(database, &opened.run, worker),
         sizes: Sizes::new(options.sizing),
         pace: Pace::new(options.limits.clone()),
+        met: Mutex::default(),
         standing: refresh::Standing::default(),
     });
     let release = env!("CARGO_PKG_VERSION").to_owned();

@@ -1,6 +1,6 @@
 //! A partition, from its cursor to its end: the next page is read while the last is being written.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -9,7 +9,7 @@ use super::Context;
 use super::batch::{self, Outcome};
 use super::refresh;
 use super::size::{LONG, Resize};
-use super::store::{PRESENT, Refusals};
+use super::store::{PRESENT, Writing};
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
@@ -43,7 +43,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
     let mut wanted = Wanted::now(context, &row.unit);
     let mut retry = Retry::brief();
-    let mut refusals = Refusals::Fail;
+    let mut writing = first_way(context, row);
     let mut has_refused = false;
     let mut ahead = read(context, row, cursor.clone(), wanted.rows);
     loop {
@@ -79,7 +79,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     row.stream.clone(),
                     cursor.clone(),
                     page,
-                    refusals,
+                    writing,
                 );
                 let turn = context.pace.turn(Work::Write, &context.shutdown).await;
                 let began = Instant::now();
@@ -95,7 +95,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
         ahead = match step {
             (Ok(Outcome::Committed { quarantined }), to, next) => {
                 retry = Retry::brief();
-                refusals = Refusals::Fail;
+                writing = first_way(context, row);
                 has_refused = false;
                 cursor = to;
                 context.schedule.went_well(&row.stream);
@@ -134,10 +134,13 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     note(context, &row.unit, resize).await;
                     wanted = Wanted::now(context, &row.unit);
                 }
-                let is_refused = error.refuses_row().is_some() && refusals == Refusals::Fail;
-                // A row that the next read may mend (its parent was deleted since) is bad where it is refused again.
-                if is_refused && (has_refused || !error.is_transient()) {
-                    refusals = Refusals::SetAside;
+                let is_refused = error.refuses_row().is_some() && writing != Writing::SettingAside;
+                if writing == Writing::AllNew && error.is_unique_violation() {
+                    meet(context, &row.unit);
+                    writing = Writing::Missing;
+                } else if is_refused && (has_refused || !error.is_transient()) {
+                    // A row that the next read may mend (its parent was deleted since) is bad where it is refused again.
+                    writing = Writing::SettingAside;
                 } else {
                     has_refused = is_refused;
                     retry.pause(error, &context.shutdown).await?;
@@ -149,6 +152,22 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
             }
         };
     }
+}
+
+/// How a batch is written at first: in the first pass as if all were new, until one is not. Whoever looks for each row
+/// first pays for it.
+fn first_way(context: &Context, row: &Row) -> Writing {
+    let met = context.met.lock().unwrap_or_else(PoisonError::into_inner);
+    match row.pass < 2 && !met.contains(&row.unit) {
+        true => Writing::AllNew,
+        false => Writing::Missing,
+    }
+}
+
+/// Takes note that the destination of a unit holds rows that it would write.
+fn meet(context: &Context, unit: &str) {
+    let mut met = context.met.lock().unwrap_or_else(PoisonError::into_inner);
+    met.insert(unit.to_owned());
 }
 
 /// How many rows a batch is to have, and within which time.

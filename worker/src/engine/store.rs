@@ -14,7 +14,7 @@ use crate::journal::{self, Stream};
 use crate::projection::{self, Row as Partition};
 use crate::provenance::{self, Packed, Written};
 use crate::unit::{Item, Page, Row};
-use crate::write;
+use crate::write::{self, Present};
 
 /// The reason for a skip: the destination has the row.
 pub(crate) const PRESENT: &str = "already there";
@@ -29,13 +29,15 @@ const DUPLICATE: &str = "reported twice";
 /// The reason for a skip in a catch-up pass: the row was set aside before.
 const QUARANTINED: &str = "quarantined before";
 
-/// What to do about rows that the database refuses.
+/// How a batch's rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusals {
-    /// The batch fails: the rule, as looking for them costs a savepoint.
-    Fail,
-    /// Each is bad, the others are written.
-    SetAside,
+pub(crate) enum Writing {
+    /// As if the destination held none of them, which is the quickest: one that it holds fails the batch.
+    AllNew,
+    /// What it holds is left; one that the database refuses fails the batch.
+    Missing,
+    /// What it holds is left; one that the database refuses is bad. Looking for these costs a savepoint.
+    SettingAside,
 }
 
 /// Where a batch belongs.
@@ -71,7 +73,7 @@ pub(crate) async fn store(
     place: &Place<'_>,
     row: &Partition,
     page: Page,
-    refusals: Refusals,
+    writing: Writing,
     point: &(impl Fn(&str) + Sync),
 ) -> Result<Stored> {
     let mut state = projection::state(row)?;
@@ -80,12 +82,29 @@ pub(crate) async fn store(
     let from = state.cursor.clone();
 
     let mut sorted = Sorted::new(page.items, page.skipped);
-    let written = match refusals {
-        Refusals::Fail => {
-            write::write(transaction, &pin.destination, &pin.image, &sorted.rows).await?
+    let (destination, image) = (&pin.destination, &pin.image);
+    let written = match writing {
+        Writing::AllNew => {
+            write::write(
+                transaction,
+                destination,
+                image,
+                &sorted.rows,
+                Present::Fails,
+            )
+            .await?
         }
-        Refusals::SetAside => {
-            let (destination, image) = (&pin.destination, &pin.image);
+        Writing::Missing => {
+            write::write(
+                transaction,
+                destination,
+                image,
+                &sorted.rows,
+                Present::Stays,
+            )
+            .await?
+        }
+        Writing::SettingAside => {
             let (written, refused) =
                 write::write_isolating(transaction, destination, image, &sorted.rows).await?;
             sorted.refuse(refused);

@@ -14,7 +14,7 @@ use crate::chain::Head;
 use crate::core::event::{Cursor, PartitionPlanned, PlanRehearsed, UnitRehearsed};
 use crate::core::plan::UnitPin;
 use crate::core::state::{Gate, PartitionState};
-use crate::engine::{self, PRESENT, Place, Plan, Refusals, Stored};
+use crate::engine::{self, PRESENT, Place, Plan, Stored, Writing};
 use crate::error::{Doing, Error, Result};
 use crate::projection;
 use crate::retry::Retry;
@@ -181,7 +181,7 @@ impl Rehearsed<'_> {
         cursor: Option<Cursor>,
     ) -> Result<(Page, Timed)> {
         let mut limit = self.order.batch_rows;
-        let mut refusals = Refusals::Fail;
+        let mut writing = Writing::Missing;
         let mut retry = Retry::brief();
         loop {
             let begun = Instant::now();
@@ -196,7 +196,7 @@ impl Rehearsed<'_> {
                 items: Vec::new(),
                 ..page.clone()
             };
-            match self.write(partition, page, refusals).await {
+            match self.write(partition, page, writing).await {
                 Ok(writing) => {
                     let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
                     let timed = Timed {
@@ -208,8 +208,8 @@ impl Rehearsed<'_> {
                     self.totals.millis += took.unwrap_or(u64::MAX);
                     return Ok((rest, timed));
                 }
-                Err(error) if error.refuses_row().is_some() && refusals == Refusals::Fail => {
-                    refusals = Refusals::SetAside;
+                Err(error) if error.refuses_row().is_some() && writing == Writing::Missing => {
+                    writing = Writing::SettingAside;
                 }
                 Err(error) => {
                     if error.is_timeout() && limit > 1 {
@@ -253,7 +253,7 @@ impl Rehearsed<'_> {
         &mut self,
         partition: projection::Row,
         page: Page,
-        refusals: Refusals,
+        writing: Writing,
     ) -> Result<Duration> {
         let doing = "rehearsing a batch";
         let transaction = self
@@ -261,7 +261,7 @@ impl Rehearsed<'_> {
             .begin(Durability::Relaxed)
             .await
             .doing(doing)?;
-        let stored = self.store(&transaction, partition, page, refusals).await;
+        let stored = self.store(&transaction, partition, page, writing).await;
         // Whatever came of it. That it cannot be rolled back means that the connection is gone, and the batch with it.
         let rolled_back = transaction.rollback().await.doing(doing);
         let (stored, took, grown, rows) = stored?;
@@ -289,7 +289,7 @@ impl Rehearsed<'_> {
         transaction: &Transaction,
         partition: projection::Row,
         page: Page,
-        refusals: Refusals,
+        writing: Writing,
     ) -> Result<(Stored, Duration, Sizes, Vec<Change>)> {
         let doing = "measuring a rehearsed batch";
         let tables = [
@@ -315,7 +315,7 @@ impl Rehearsed<'_> {
             &place,
             &partition,
             page,
-            refusals,
+            writing,
             &|_: &str| {},
         )
         .await?;

@@ -24,6 +24,15 @@ pub use self::shown::shown;
 pub use self::standing::{Lock, digests, present, remove, restore};
 pub use self::taken::taken;
 
+/// What becomes of an insert's row that the destination holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// The statement fails.
+    Fails,
+    /// It stays as it is. PostgreSQL looks for each row for that, and logs each once more, before it writes it.
+    Stays,
+}
+
 /// Writes rows; `image` are the destination's columns that a digest covers. A row of an insert that says what stands is
 /// put in its place, where that still does.
 ///
@@ -34,6 +43,7 @@ pub async fn write(
     destination: &Destination,
     image: &[String],
     rows: &[Row],
+    present: Present,
 ) -> Result<Vec<Written>> {
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -43,14 +53,14 @@ pub async fn write(
         Write::Insert if rows.iter().any(|row| row.expects.is_some()) => {
             let stands = |row: &Row| row.expects.is_some();
             let (stale, new): (Vec<_>, Vec<_>) = rows.iter().cloned().partition(stands);
-            let written = insert(connection, destination, image, &new).await;
+            let written = insert(connection, destination, image, &new, present).await;
             let refreshed = update(connection, destination, "TRUE", image, &stale).await;
             written.and_then(|mut written| {
                 written.extend(refreshed?);
                 Ok(written)
             })
         }
-        Write::Insert => insert(connection, destination, image, rows).await,
+        Write::Insert => insert(connection, destination, image, rows, present).await,
         Write::Update { guard } => update(connection, destination, guard, image, rows).await,
     }
     .doing(doing())
@@ -78,7 +88,7 @@ pub async fn write_isolating(
     while let Some(half) = halves.pop() {
         let savepoint = transaction.execute_unprepared("SAVEPOINT \"half\"");
         savepoint.await.doing(doing())?;
-        match write(transaction, destination, image, half).await {
+        match write(transaction, destination, image, half, Present::Stays).await {
             Ok(rows) => {
                 let kept = transaction.execute_unprepared("RELEASE SAVEPOINT \"half\"");
                 kept.await.doing(doing())?;
@@ -111,10 +121,15 @@ async fn insert(
     destination: &Destination,
     image: &[String],
     rows: &[Row],
+    present: Present,
 ) -> Result<Vec<Written>, DbErr> {
     let dialect = Dialect::of(connection);
     let table = quote(&destination.table);
     let key = quote(&destination.key);
+    let conflict = match present {
+        Present::Fails => String::new(),
+        Present::Stays => format!(" ON CONFLICT ({key}) DO NOTHING"),
+    };
     let names: Vec<_> = destination
         .columns
         .iter()
@@ -124,7 +139,7 @@ async fn insert(
     for chunk in chunks(dialect, rows, destination.columns.len()) {
         let set = Set::new(dialect, &destination.columns, chunk)?;
         let insert = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE ON CONFLICT ({key}) DO NOTHING",
+            "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE{conflict}",
             names.join(", "),
             set.columns.join(", "),
             set.from,
@@ -271,7 +286,7 @@ fn values(row: &QueryResult, prefix: &str, count: usize) -> Result<Vec<Option<St
 mod tests {
     use sea_orm::ConnectionTrait as _;
 
-    use super::{Differs, Lock, differing, digests, restore, write};
+    use super::{Differs, Lock, Present, differing, digests, restore, write};
     use crate::backend::{Access, Database};
     use crate::core::plan::{Column, ColumnType, Destination, Write};
     use crate::unit::{Cell, Row};
@@ -342,7 +357,7 @@ mod tests {
         let edit = "UPDATE d SET t = 'edited' WHERE id = 'b'";
         connection.execute_unprepared(edit).await.expect("an edit");
         let rows = ["a", "b"].map(|key| row(key, 7.0, looked_at.get(key).copied()));
-        let written = write(connection, &destination, &image, &rows)
+        let written = write(connection, &destination, &image, &rows, Present::Stays)
             .await
             .expect("a write");
         let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
