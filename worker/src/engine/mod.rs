@@ -111,6 +111,8 @@ struct Context {
     options: Options,
     shutdown: Shutdown,
     schedule: Schedule,
+    /// Held while a pass is planned: to cut a source into ranges is to read its keys.
+    planning: tokio::sync::Mutex<()>,
     /// The pass at which this process met each unit.
     passes: Mutex<HashMap<String, i32>>,
     /// The pass that each unit is in, and the instant that it is as of.
@@ -200,6 +202,7 @@ pub async fn work(
         options: options.clone(),
         shutdown: shutdown.clone(),
         schedule: Schedule::new(worker),
+        planning: tokio::sync::Mutex::default(),
         passes: Mutex::default(),
         instants: Mutex::default(),
         follow: options.follow.map(Follow::new),

@@ -183,6 +183,11 @@ fn check_passes(context: &Context, name: &str, pass: i32, found: i64) -> Result<
 
 /// Plans all partitions of a unit's next pass in one transaction; nothing where another worker did.
 async fn plan_pass(context: &Context, name: &str, pass: i32, as_of: i64) -> Result<()> {
+    let Ok(_alone) = context.planning.try_lock() else {
+        // Another worker of this process plans: whoever waits for it looks again.
+        drop(context.planning.lock().await);
+        return Ok(());
+    };
     let unit = context.unit(name)?;
     let rows = context.options.sizing.rows.first();
     let source = context.source.at(as_of);

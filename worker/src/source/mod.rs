@@ -159,8 +159,8 @@ impl Source {
         let (table, column) = (quote(table), quote(column));
         let parts = parts.of(count);
         let mut ends: Vec<String> = Vec::new();
+        let mut passed = 0;
         for part in 1..=parts {
-            let offset = (count * part / parts - 1).max(0);
             let rows = if part == parts {
                 // Rows may have come or gone since they were counted: the last is looked up as such.
                 let sql = format!(
@@ -168,10 +168,25 @@ impl Source {
                 );
                 self.all(&doing, &sql, []).await?
             } else {
+                // Counted from the end before it, so that all ends cost one reading of the keys.
+                let more = count * part / parts - passed;
+                if more == 0 {
+                    continue;
+                }
+                passed += more;
+                let mut values = vec![(more - 1).into()];
+                let behind = match ends.last() {
+                    None => String::new(),
+                    Some(end) => {
+                        let (value, around) = key::bound(end);
+                        values.push(value);
+                        format!("WHERE {column} > {}", around("$2".into()))
+                    }
+                };
                 let sql = format!(
-                    "SELECT {column} AS \"end\" FROM {table} ORDER BY {column} LIMIT 1 OFFSET $1"
+                    "SELECT {column} AS \"end\" FROM {table} {behind} ORDER BY {column} LIMIT 1 OFFSET $1"
                 );
-                self.all(&doing, &sql, [offset.into()]).await?
+                self.all(&doing, &sql, values).await?
             };
             let end: Result<Vec<Key>, DbErr> = rows.iter().map(|row| key(row, "end")).collect();
             let end = end.doing(doing.as_str())?;
