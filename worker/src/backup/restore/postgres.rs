@@ -80,7 +80,11 @@ async fn beside(
 ) -> Result<Option<(BackupRestored, Vec<String>)>> {
     check_on(server, order).await?;
     let live = order.address.name()?;
-    let at = stamp(journal::now(server.connection()).await?, "%Y%m%d_%H%M%S");
+    // To the millisecond: one that was killed within the same second has left its database.
+    let at = stamp(
+        journal::now(server.connection()).await?,
+        "%Y%m%d_%H%M%S_%3f",
+    );
     let names = Names {
         restoring: server::name_beside(&live, &format!("_restoring_{at}")),
         before: server::name_beside(&live, &format!("_before_{at}")),
