@@ -63,7 +63,6 @@ pub(super) async fn connect(
         };
         options
             .synchronous(SqliteSynchronous::Full)
-            .pragma("temp_store", "MEMORY")
             .row_buffer_size(ROWS_AHEAD)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
