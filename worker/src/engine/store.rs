@@ -84,25 +84,12 @@ pub(crate) async fn store(
     let mut sorted = Sorted::new(page.items, page.skipped);
     let (destination, image) = (&pin.destination, &pin.image);
     let written = match writing {
-        Writing::AllNew => {
-            write::write(
-                transaction,
-                destination,
-                image,
-                &sorted.rows,
-                Present::Fails,
-            )
-            .await?
-        }
-        Writing::Missing => {
-            write::write(
-                transaction,
-                destination,
-                image,
-                &sorted.rows,
-                Present::Stays,
-            )
-            .await?
+        Writing::AllNew | Writing::Missing => {
+            let present = match writing {
+                Writing::AllNew => Present::Fails,
+                _ => Present::Stays,
+            };
+            write::write(transaction, destination, image, &sorted.rows, present).await?
         }
         Writing::SettingAside => {
             let (written, refused) =

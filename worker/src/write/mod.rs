@@ -145,7 +145,7 @@ async fn insert(
             set.from,
         );
         if bare::is_asked_for() {
-            bare_write(connection, &insert, set, chunk, &mut written).await?;
+            written.extend(bare_write(connection, &insert, set, chunk).await?);
             continue;
         }
         let sql = format!(
@@ -169,16 +169,14 @@ async fn bare_write(
     sql: &str,
     set: Set,
     chunk: &[Row],
-    written: &mut Vec<Written>,
-) -> Result<(), DbErr> {
+) -> Result<impl Iterator<Item = Written>, DbErr> {
     let statement = backend::statement(connection, sql, set.values);
     connection.execute_raw(statement).await?;
-    written.extend(chunk.iter().map(|row| Written {
+    Ok(chunk.iter().map(|row| Written {
         key: row.key.clone(),
         digest: 0,
         before: None,
-    }));
-    Ok(())
+    }))
 }
 
 /// Locks the rows that may be overwritten, keeps their values, and overwrites them.
@@ -239,7 +237,7 @@ async fn update(
         );
         if bare::is_asked_for() {
             let sql = format!("{update} AND ({guard})");
-            bare_write(connection, &sql, set, chunk, &mut written).await?;
+            written.extend(bare_write(connection, &sql, set, chunk).await?);
             continue;
         }
         let sql = format!(
