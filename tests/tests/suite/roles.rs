@@ -110,7 +110,7 @@ async fn commands_in_the_wrong_role() -> Result<()> {
     on(Server::Managed, async {
         let scenario = completed().await?;
         let before = scenario.state().await?;
-        let events = scenario.database.count("backstitch_journal").await?;
+        let events = decided(&scenario.database).await?;
         let rollback: &[&str] = &["rollback", "--yes", "--reason", "a test"];
         let down: &[&str] = &["schema", "down", "--yes", "--discard-journal"];
         for (role, program, arguments) in [
@@ -130,11 +130,26 @@ async fn commands_in_the_wrong_role() -> Result<()> {
             outcome.expect_clear_error()?;
         }
         scenario.expect_state(&before).await?;
-        let grown = scenario.database.count("backstitch_journal").await? - events;
-        ensure!(grown <= 1, "{grown} events were appended");
+        // The worker's role may begin to take a run back, and get no further.
+        let mut grown = decided(&scenario.database).await?;
+        grown.retain(|event| !events.contains(event));
+        ensure!(
+            matches!(&grown[..], [only] if only.ends_with("UndoStarted")),
+            "{grown:?} were appended"
+        );
         Ok(())
     })
     .await
+}
+
+/// The journal's events but for those of the pace, which come and go with what else the machine has to do.
+async fn decided(database: &Database) -> Result<Vec<String>> {
+    database
+        .texts(
+            "SELECT stream || ' ' || seq || ' ' || kind FROM backstitch_journal \
+             WHERE kind NOT IN ('HoldStarted', 'HoldEnded', 'PaceChanged')",
+        )
+        .await
 }
 
 /// The SQL may be executed again, and takes back what somebody has granted meanwhile.
