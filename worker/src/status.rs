@@ -5,7 +5,7 @@ mod following;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-use crate::core::event::Event;
+use crate::core::event::{Event, Purpose};
 use crate::core::state::{RunState, UnitStatus};
 use crate::error::Result;
 use crate::journal::{Entry, Filter};
@@ -37,6 +37,8 @@ pub struct Run {
     /// The run that it repairs, where it brings nothing of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<String>,
+    /// What it is for.
+    pub purpose: Purpose,
     /// When it started, milliseconds since 1970.
     pub started_at: i64,
     /// When its last event was appended, milliseconds since 1970.
@@ -120,6 +122,7 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Run> {
         as_of: state.as_of,
         window_days: state.started.window_days,
         following,
+        purpose: state.started.purpose(),
         repairs: state.started.repairs.map(|repairs| repairs.run),
         started_at,
         last_at: last_at.max(started_at),

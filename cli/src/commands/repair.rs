@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use worker::backend::Database;
-use worker::core::event::Repairs;
-use worker::core::state::RunState;
+use worker::core::event::{Purpose, Repairs};
 use worker::engine::{self, Ending, Plan};
 use worker::error::Error;
 use worker::pace::{self, Limits};
@@ -74,7 +73,7 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
     engine::check_units(&plan, &args.units)?;
     let shutdown = Shutdown::default();
     let asked = signals::listen(shutdown.clone())?;
-    let ended = match repair::under_way(&database).await? {
+    let ended = match repair::under_way(&database, Purpose::Repair).await? {
         Some(open) => go_on(global, &database, &plan, open, args, &shutdown).await,
         None => begin(global, &database, &plan, args, &shutdown).await,
     };
@@ -130,7 +129,7 @@ async fn begin(
     if !args.yes {
         confirm("Repair this?")?;
     }
-    work(database, plan, base, args, shutdown).await
+    mend(database, plan, &run, args, shutdown).await
 }
 
 /// Goes on with a repair that is under way.
@@ -159,27 +158,40 @@ async fn go_on(
         "going on with repair {open} of run {}",
         repairs.run
     ));
-    let (state, _) = runs::load(database.connection(), &repairs.run).await?;
-    work(database, plan, (&repairs.run, &state), args, shutdown).await
+    mend(database, plan, &repairs.run, args, shutdown).await
 }
 
 /// Repairs; none: somebody asked to stop.
-async fn work(
+async fn mend(
     database: &Database,
     plan: &Plan,
-    base: (&str, &RunState),
+    run: &str,
     args: Args,
     shutdown: &Shutdown,
 ) -> Result<Option<Repair>> {
     let order = Order {
+        set_aside: false,
         units: args.units,
         // The parser asks for a reason, but for a dry run.
         reason: args.reason.unwrap_or_default(),
         adopt_database: args.adopt_database,
-        limits: args.limits.clone(),
+        limits: args.limits,
     };
+    let done = work(database, plan, run, &order, shutdown).await?;
+    Ok(done.map(|done| Repair::done(run, &done)))
+}
+
+/// Begins a repair of a run, or goes on with one, to its end; gives what it did. None: somebody asked to stop.
+pub(super) async fn work(
+    database: &Database,
+    plan: &Plan,
+    run: &str,
+    order: &Order,
+    shutdown: &Shutdown,
+) -> Result<Option<status::Run>> {
+    let (state, _) = runs::load(database.connection(), run).await?;
     let worker = runs::worker_id("cli");
-    let repair = repair::open(database, plan, base, &order, &worker).await?;
+    let repair = repair::open(database, plan, (run, &state), order, &worker).await?;
     let mut progress = Progress::start("source rows read", 0);
     let mut working = Box::pin(repair::work(database, &repair, &worker, shutdown));
     // The work goes on in tasks of its own while this looks at it.
@@ -200,7 +212,7 @@ async fn work(
         return Ok(None);
     }
     let done = status::load(database.connection(), repair.run()).await?;
-    Ok(Some(Repair::done(base.0, &done)))
+    Ok(Some(done))
 }
 
 fn show(global: &Global, repair: &Repair) -> Result {

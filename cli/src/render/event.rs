@@ -155,7 +155,11 @@ fn run_started(started: &RunStarted) -> String {
     }
     if let Some(repairs) = &started.repairs {
         let (run, reason) = (&repairs.run, &repairs.reason);
-        words.push_str(&format!(", repairs run {run}, because: {reason}"));
+        let what = match repairs.set_aside {
+            true => format!("tries again what run {run} set aside"),
+            false => format!("repairs run {run}"),
+        };
+        words.push_str(&format!(", {what}, because: {reason}"));
     }
     words
 }

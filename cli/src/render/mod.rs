@@ -13,6 +13,7 @@ pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod quarantine;
 pub(crate) mod repair;
+pub(crate) mod replay;
 pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod smoke;

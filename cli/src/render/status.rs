@@ -1,6 +1,7 @@
 //! Where runs stand.
 
 use serde::Serialize;
+use worker::core::event::Purpose;
 use worker::core::state::RunStatus;
 use worker::report::{self, number};
 use worker::{status, time};
@@ -24,6 +25,8 @@ pub(crate) struct Summary {
     /// The run that it repairs, where it brings nothing of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) repairs: Option<String>,
+    /// What it is for.
+    pub(crate) purpose: Purpose,
     /// The instant that it stands for, milliseconds since 1970.
     pub(crate) as_of: i64,
     /// When it started, milliseconds since 1970.
@@ -44,6 +47,7 @@ impl Summary {
             run: run.run.clone(),
             state: run.state,
             repairs: run.repairs.clone(),
+            purpose: run.purpose,
             as_of: run.as_of,
             started_at: run.started_at,
             written: sum(|unit| unit.written),
@@ -72,7 +76,10 @@ pub(crate) fn run(run: &status::Run) -> String {
         text.push('\n');
     }
     if let Some(repaired) = &run.repairs {
-        text.push_str(&format!("it repairs run {repaired}\n"));
+        text.push_str(&match run.purpose {
+            Purpose::Replay => format!("it tries again what run {repaired} set aside\n"),
+            _ => format!("it repairs run {repaired}\n"),
+        });
     }
     let changing = run.units.iter();
     for unit in changing.filter(|unit| unit.refreshed + unit.changed > 0) {
@@ -114,10 +121,7 @@ fn state(run: &status::Run) -> String {
         Some(every) => 2 * (QUIET + i64::try_from(every).unwrap_or(QUIET)),
         None => QUIET,
     };
-    let command = match run.repairs {
-        Some(_) => "cli repair",
-        None => "worker run",
-    };
+    let command = run.purpose.command();
     match run.workers {
         0 => format!("{}, but no worker is at it: `{command}` goes on", run.state),
         _ if silence > quiet => format!(
@@ -143,9 +147,10 @@ pub(crate) fn runs(runs: &[Summary]) -> String {
     let rows = runs.iter().map(|run| {
         [
             run.run.clone(),
-            match run.repairs {
-                Some(_) => format!("{}, a repair", run.state),
-                None => run.state.to_owned(),
+            match run.purpose {
+                Purpose::Backfill => run.state.to_owned(),
+                Purpose::Repair => format!("{}, a repair", run.state),
+                Purpose::Replay => format!("{}, a replay", run.state),
             },
             time::show(run.as_of),
             time::show(run.started_at),
@@ -193,6 +198,7 @@ mod tests {
             window_days: 90,
             following: None,
             repairs: None,
+            purpose: Purpose::Backfill,
             started_at: 1_762_214_400_000,
             last_at: 1_762_214_460_000,
             workers: 1,

@@ -49,6 +49,7 @@ mod refusals;
 mod regressions;
 mod rehearsal;
 mod repair;
+mod replay;
 mod replica;
 mod reports;
 mod roles;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::RunArgs;
 use super::note;
 use worker::backend::Database;
-use worker::core::event::Input;
+use worker::core::event::{Input, Purpose};
 use worker::engine::{self, Opened, Options, Plan};
 use worker::error::Error;
 use worker::retry::Retry;
@@ -70,7 +70,7 @@ async fn prepare(
     }
     match runs::unfinished(database.connection()).await? {
         Some((run, state)) => {
-            engine::check_kind(&run, &state, false)?;
+            engine::check_kind(&run, &state, Purpose::Backfill)?;
             inputs::check(&run, &state.started.inputs, named)?;
             Ok(state.started.inputs)
         }

@@ -4,7 +4,7 @@ use super::{
     DEFAULT_MAX_BAD, DEFAULT_WINDOW_DAYS, Opened, Options, Plan, definitions, follow, inputs, pin,
 };
 use crate::backend::Database;
-use crate::core::event::{Event, Repairs, RunStarted};
+use crate::core::event::{Event, Purpose, Repairs, RunStarted};
 use crate::core::plan::{self, Definition};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
@@ -51,7 +51,8 @@ async fn open_as(
     let identity = database.identity().await?;
     loop {
         if let Some((run, state)) = runs::unfinished(database.connection()).await? {
-            check_kind(&run, &state, repairs.is_some())?;
+            let purpose = repairs.as_ref().map_or(Purpose::Backfill, Repairs::purpose);
+            check_kind(&run, &state, purpose)?;
             check_dependencies(&definitions, options, Some(&state))?;
             check_tables(&run, &state, &schema::missing(database, plan).await?)?;
             let state = resume(
@@ -103,25 +104,29 @@ async fn open_as(
     }
 }
 
-/// Refuses to go on with a repair as if it were another run, or the other way around.
+/// Refuses to go on with a run as if it were for another purpose.
 ///
 /// # Errors
 /// [`Error::Refused`], with the command that goes on with it.
-pub fn check_kind(run: &str, state: &RunState, is_repair: bool) -> Result<()> {
-    match &state.started.repairs {
-        // What is being rolled back is told for itself.
-        _ if state.status == RunStatus::Undoing => Ok(()),
-        Some(repairs) if !is_repair => Err(Error::Refused(format!(
-            "run {run} is open and repairs run {}: finish it with `cli repair`, or take it back with `cli rollback \
-             --run {run}`",
-            repairs.run
-        ))),
-        None if is_repair => Err(Error::Refused(format!(
-            "run {run} is open: finish it with `worker run`, or take it back with `cli rollback --run {run}`, before \
-             anything is repaired"
-        ))),
-        _ => Ok(()),
+pub fn check_kind(run: &str, state: &RunState, purpose: Purpose) -> Result<()> {
+    let own = state.started.purpose();
+    // What is being rolled back is told for itself.
+    if own == purpose || state.status == RunStatus::Undoing {
+        return Ok(());
     }
+    let what = match &state.started.repairs {
+        None => String::new(),
+        Some(Repairs {
+            run: of, set_aside, ..
+        }) => match set_aside {
+            true => format!(" and tries again what run {of} set aside"),
+            false => format!(" and repairs run {of}"),
+        },
+    };
+    Err(Error::Refused(format!(
+        "run {run} is open{what}: finish it with `{}`, or take it back with `cli rollback --run {run}`, first",
+        own.command()
+    )))
 }
 
 /// Refuses units that the plan does not have.

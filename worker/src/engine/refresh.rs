@@ -155,6 +155,7 @@ fn fate(unit: &dyn Unit, row: Row, verdict: Verdict, wrote: Option<u64>) -> Item
             | Verdict::Changed(_)
             | Verdict::Foreign
             | Verdict::Elsewhere
+            | Verdict::SetAside
             | Verdict::Nothing(_),
             _,
         ) => Item::Skip(PRESENT),

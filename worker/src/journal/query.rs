@@ -17,6 +17,8 @@ pub struct Filter {
     pub unit: Option<String>,
     /// Of this kind.
     pub kind: Option<String>,
+    /// With this key.
+    pub key: Option<String>,
     /// Since this instant, milliseconds since 1970.
     pub since: Option<i64>,
     /// After this position.
@@ -92,6 +94,9 @@ fn filtered(filter: &Filter) -> sea_orm::Select<table::Entity> {
     }
     if let Some(kind) = &filter.kind {
         query = query.filter(table::Column::Kind.eq(kind));
+    }
+    if let Some(key) = &filter.key {
+        query = query.filter(table::Column::Key.eq(key));
     }
     if let Some(since) = filter.since {
         query = query.filter(table::Column::At.gte(since));

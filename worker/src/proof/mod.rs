@@ -89,7 +89,7 @@ impl Prover {
                 Item::Row(row) if seen.insert(row.key.clone()) => rows.push(row),
                 Item::Row(_) => judged.push(Judged::Skip(REPEATED)),
                 Item::Skip(reason) => judged.push(Judged::Skip(reason)),
-                Item::Bad { key, .. } => bad.push(journal::short_key(&key)),
+                Item::Bad { key, reason } => bad.push((journal::short_key(&key), reason)),
             }
         }
         let (owners, mut verdicts) = self.weigh(section, &rows).await?;
@@ -97,15 +97,18 @@ impl Prover {
         let known = self.set_aside(&rows, &verdicts, &bad).await?;
         for (row, verdict) in rows.iter().zip(&mut verdicts) {
             if *verdict == Verdict::Missing && known.contains(&journal::short_key(&row.source)) {
-                *verdict = Verdict::Nothing("in quarantine");
+                *verdict = Verdict::SetAside;
             }
         }
         let rows = rows.into_iter().zip(verdicts);
         judged.extend(rows.map(|(row, verdict)| Judged::Row(row, verdict)));
-        judged.extend(bad.into_iter().map(|key| match known.contains(&key) {
-            true => Judged::Skip("in quarantine"),
-            false => Judged::Bad(key),
-        }));
+        judged.extend(
+            bad.into_iter()
+                .map(|(key, reason)| match known.contains(&key) {
+                    true => Judged::SetAside { key, reason },
+                    false => Judged::Bad(key),
+                }),
+        );
         Ok(judged)
     }
 
@@ -364,12 +367,14 @@ impl Prover {
         &self,
         rows: &[Row],
         verdicts: &[Verdict],
-        bad: &[String],
+        bad: &[(String, String)],
     ) -> Result<HashSet<String>> {
         let missing = rows.iter().zip(verdicts);
         let missing = missing.filter(|(_, verdict)| **verdict == Verdict::Missing);
         let missing = missing.map(|(row, _)| journal::short_key(&row.source));
-        let keys: Vec<String> = missing.chain(bad.iter().cloned()).collect();
+        let keys: Vec<String> = missing
+            .chain(bad.iter().map(|(key, _)| key.clone()))
+            .collect();
         if keys.is_empty() {
             return Ok(HashSet::new());
         }

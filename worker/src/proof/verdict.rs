@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     Altered(Vec<String>),
     /// Nobody wrote it.
     Missing,
+    /// Nobody wrote it, and it was set aside.
+    SetAside,
     /// The application edited or deleted it since.
     Changed(&'static str),
     /// It stands and is the application's own.
@@ -28,7 +30,7 @@ pub(crate) enum Verdict {
     /// Another run wrote it, as of another instant.
     Elsewhere,
     /// It stands, and nobody journaled it; or another report of the same thing was written, which counts in its own
-    /// place; or it was set aside.
+    /// place.
     Nothing(&'static str),
 }
 
@@ -41,4 +43,11 @@ pub(crate) enum Judged {
     Skip(&'static str),
     /// It is bad, and was not set aside.
     Bad(String),
+    /// It is bad, and was set aside.
+    SetAside {
+        /// Its key in the source, as the quarantine has it.
+        key: String,
+        /// What is wrong with it now.
+        reason: String,
+    },
 }

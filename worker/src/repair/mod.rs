@@ -1,5 +1,5 @@
-//! Rewrites what a run wrote wrong, and writes what is missing: a run of a plan that is derived from the run's own, so
-//! that batches, resume, journal and undo are those of any run.
+//! Rewrites what a run wrote wrong, and writes what is missing, or tries again what it set aside: a run of a plan that is
+//! derived from the run's own, so that batches, resume, journal and undo are those of any run.
 
 mod unit;
 
@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::Database;
-use crate::core::event::{Found, Repairs};
+use crate::core::event::{Found, Purpose, Repairs};
+use crate::core::plan::Definition;
 use crate::core::state::RunState;
 use crate::engine::{self, Ending, Options, Plan, Rows, Sizing};
 use crate::error::{Error, Result};
 use crate::pace::Limits;
-use crate::runs;
 use crate::shutdown::Shutdown;
 use crate::unit::Unit;
 use crate::validate::deep::{self, Told};
+use crate::{inputs, runs, status};
 
 use self::unit::{Repairing, Shared};
 
@@ -23,6 +24,8 @@ use self::unit::{Repairing, Shared};
 pub const REWRITTEN: &str = ".rewritten";
 /// What stands behind the name of a unit that writes what another's rows lack.
 pub const MISSING: &str = ".missing";
+/// What stands behind the name of a unit that tries again what another set aside.
+pub const REPLAYED: &str = ".replayed";
 
 /// Partitions that a section is cut into at most.
 const PARTITIONS: u32 = 8;
@@ -32,6 +35,8 @@ const BATCH_ROWS: u32 = 2_000;
 /// What is to be repaired, and on whose word.
 #[derive(Clone, Debug)]
 pub struct Order {
+    /// Whether what was set aside is tried again, rather than what is wrong or missing mended.
+    pub set_aside: bool,
     /// The units; empty: all.
     pub units: Vec<String>,
     /// Why, for the journal.
@@ -42,14 +47,18 @@ pub struct Order {
     pub limits: Limits,
 }
 
-/// A repair that has begun and is not finished: its run, and the units that it repairs.
+/// A repair, or a replay, that has begun and is not finished: its run, and the units that it repairs.
 ///
 /// # Errors
-/// The database's; a journal that does not fold.
-pub async fn under_way(database: &Database) -> Result<Option<(String, Repairs, Vec<String>)>> {
+/// The database's; a journal that does not fold. [`Error::Refused`]: a run for another purpose is open.
+pub async fn under_way(
+    database: &Database,
+    purpose: Purpose,
+) -> Result<Option<(String, Repairs, Vec<String>)>> {
     let Some((run, state)) = runs::unfinished(database.connection()).await? else {
         return Ok(None);
     };
+    engine::check_kind(&run, &state, purpose)?;
     let started = &state.started;
     let mut units: Vec<String> = Vec::new();
     for pin in &started.units {
@@ -77,9 +86,6 @@ pub async fn preview(
     tell: impl FnMut(Told),
 ) -> Result<Option<BTreeMap<String, Found>>> {
     engine::check_units(plan, units)?;
-    if let Some((open, state)) = runs::unfinished(database.connection()).await? {
-        engine::check_kind(&open, &state, true)?;
-    }
     deep::look(database, plan, run, units, options, shutdown, tell).await
 }
 
@@ -110,8 +116,11 @@ pub async fn open(
     order: &Order,
     worker: &str,
 ) -> Result<Opened> {
-    deep::check_plan(run, state, plan)?;
-    let derived = derive(database, plan, (run, state), &order.units).await?;
+    match order.set_aside {
+        true => check_destinations(run, state, plan)?,
+        false => deep::check_plan(run, state, plan)?,
+    }
+    let derived = derive(database, plan, (run, state), order).await?;
     let options = Options {
         workers: 1,
         partitions: PARTITIONS,
@@ -122,7 +131,8 @@ pub async fn open(
         units: Vec::new(),
         as_of: Some(state.as_of),
         window_days: Some(state.started.window_days),
-        max_bad: None,
+        // What is bad was set aside before: it does not grow worse.
+        max_bad: order.set_aside.then_some(1.0),
         adopt_database: order.adopt_database,
         follow: None,
         limits: order.limits.clone(),
@@ -130,11 +140,12 @@ pub async fn open(
     let repairs = Repairs {
         run: run.to_owned(),
         reason: order.reason.clone(),
+        set_aside: order.set_aside,
     };
     let opened = engine::open_repair(database, &derived, &options, worker, repairs).await?;
     // Another process may have begun one of another run at this very moment.
     let of = opened.state.started.repairs.as_ref();
-    if of.is_none_or(|repairs| repairs.run != run) {
+    if of.is_none_or(|of| (&*of.run, of.set_aside) != (run, order.set_aside)) {
         return Err(Error::Refused(format!(
             "run {} repairs another run and was begun at the same moment: run the same command again once it is \
              finished",
@@ -166,19 +177,61 @@ pub async fn work(
     engine::work(database, plan, opened, options, worker, shutdown).await
 }
 
-/// The plan that repairs these units (none named: all that the run has completed): for each, one that writes what is
-/// missing, and one that rewrites what is wrong.
-async fn derive(
+/// How many rows the completed units of a run have set aside, for those of these units (none named: all) that did.
+///
+/// # Errors
+/// The database's.
+pub async fn set_aside(
     database: &Database,
     plan: &Plan,
     (run, state): (&str, &RunState),
     named: &[String],
+) -> Result<BTreeMap<String, i64>> {
+    engine::check_units(plan, named)?;
+    let units = status::load(database.connection(), run).await?.units;
+    let mut set_aside = BTreeMap::new();
+    for place in deep::complete(plan, state) {
+        let name = &plan[place].definition().name;
+        let unit = units.iter().find(|unit| unit.unit == *name);
+        let rows = unit.map_or(0, |unit| unit.quarantined);
+        if rows > 0 && (named.is_empty() || named.contains(name)) {
+            set_aside.insert(name.clone(), rows);
+        }
+    }
+    Ok(set_aside)
+}
+
+/// Refuses to try again what was set aside where it would be written elsewhere. That a unit computes its rows otherwise by
+/// now is what a replay may be for.
+fn check_destinations(run: &str, state: &RunState, plan: &Plan) -> Result<()> {
+    for unit in plan.iter() {
+        let Definition {
+            name, destination, ..
+        } = unit.definition();
+        let before = state.started.destination(name);
+        if before.is_some_and(|before| before != destination) {
+            return Err(Error::Refused(format!(
+                "unit {name} of run {run} wrote into other columns than this release's: try again what it set aside with \
+                 the release that wrote it"
+            )));
+        }
+    }
+    inputs::check(run, &state.started.inputs, &[])
+}
+
+/// The plan that repairs these units (none named: all that the run has completed): for each, one that writes what is
+/// missing, and one that rewrites what is wrong; or the one that tries again what was set aside.
+async fn derive(
+    database: &Database,
+    plan: &Plan,
+    (run, state): (&str, &RunState),
+    order: &Order,
 ) -> Result<Plan> {
     let source = deep::source(database, plan, state).await?;
     let mut places = deep::complete(plan, state);
     places.retain(|place| {
         let name = &plan[*place].definition().name;
-        named.is_empty() || named.contains(name)
+        order.units.is_empty() || order.units.contains(name)
     });
     let repaired: Vec<_> = places
         .iter()
@@ -193,8 +246,13 @@ async fn derive(
             (run, state),
             source.clone(),
         ));
-        units.push(Box::new(Repairing::missing(&shared, &repaired)));
-        units.push(Box::new(Repairing::rewritten(&shared, &repaired)));
+        match order.set_aside {
+            true => units.push(Box::new(Repairing::replayed(&shared, &repaired))),
+            false => {
+                units.push(Box::new(Repairing::missing(&shared, &repaired)));
+                units.push(Box::new(Repairing::rewritten(&shared, &repaired)));
+            }
+        }
     }
     Ok(Arc::new(units))
 }

@@ -1,11 +1,12 @@
-//! A unit's repair: its own source, read as it reads it, and of its rows those alone that are wrong, or missing.
+//! A unit's repair: its own source, read as it reads it, and of its rows those alone that are wrong, or missing, or were
+//! set aside.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{MISSING, REWRITTEN};
+use super::{MISSING, REPLAYED, REWRITTEN};
 use crate::backend::Database;
 use crate::core::event::{Cursor, Input};
 use crate::core::plan::{Definition, Destination, Write};
@@ -16,7 +17,7 @@ use crate::proof::{Judged, Prover, Verdict};
 use crate::source::Source;
 use crate::unit::{Item, Page, Parts, Range, Row, SourceTable, Unit};
 
-/// What both repairs of a unit share.
+/// What all repairs of a unit share.
 pub(super) struct Shared {
     database: Database,
     plan: Plan,
@@ -28,6 +29,9 @@ pub(super) struct Shared {
     /// Made when it is first needed.
     prover: OnceCell<Prover>,
 }
+
+/// Why a repair leaves a row alone that a replay would write.
+const IN_QUARANTINE: &str = "in quarantine";
 
 /// A repair of a unit.
 pub(super) struct Repairing {
@@ -43,6 +47,8 @@ enum What {
     Missing,
     /// Rows that stand as we wrote them and are not what their source gives.
     Wrong,
+    /// Rows that were set aside.
+    SetAside,
 }
 
 impl Shared {
@@ -92,7 +98,14 @@ impl Shared {
         write: Write,
     ) -> Definition {
         let unit = self.unit().definition();
-        let repairs = |name: &String| [MISSING, REWRITTEN].map(|suffix| format!("{name}{suffix}"));
+        let all: &[&str] = match suffix {
+            REPLAYED => &[REPLAYED],
+            _ => &[MISSING, REWRITTEN],
+        };
+        let repairs = |name: &String| {
+            let name = name.clone();
+            all.iter().map(move |suffix| format!("{name}{suffix}"))
+        };
         Definition {
             name: format!("{}{suffix}", unit.name),
             summary: format!("{summary} {}", unit.name),
@@ -133,6 +146,17 @@ impl Repairing {
             what: What::Wrong,
         }
     }
+
+    /// Writes what was set aside and is bad no more, as the unit itself would; what is still bad is set aside again.
+    pub(super) fn replayed(shared: &Arc<Shared>, repaired: &[String]) -> Self {
+        let write = shared.unit().definition().destination.write.clone();
+        let summary = "writes what was set aside of";
+        Self {
+            shared: shared.clone(),
+            definition: shared.definition(REPLAYED, summary, repaired, write),
+            what: What::SetAside,
+        }
+    }
 }
 
 #[async_trait]
@@ -147,7 +171,7 @@ impl Unit for Repairing {
 
     fn inputs(&self) -> &[Input] {
         match self.what {
-            What::Missing => self.shared.unit().inputs(),
+            What::Missing | What::SetAside => self.shared.unit().inputs(),
             // The run pins each file once.
             What::Wrong => &[],
         }
@@ -182,17 +206,27 @@ impl Repairing {
         let (row, verdict) = match judged {
             Judged::Row(row, verdict) => (row, verdict),
             Judged::Skip(reason) => return Item::Skip(reason),
+            Judged::SetAside { key, reason } => {
+                return match self.what {
+                    What::SetAside => Item::Bad { key, reason },
+                    What::Missing | What::Wrong => Item::Skip(IN_QUARANTINE),
+                };
+            }
             Judged::Bad(_) => return Item::Skip("bad, and not repaired"),
         };
         match (verdict, self.what) {
-            (Verdict::Missing, What::Missing) => Item::Row(row),
+            (Verdict::SetAside, What::SetAside) | (Verdict::Missing, What::Missing) => {
+                Item::Row(row)
+            }
+            (_, What::SetAside) => Item::Skip("not in quarantine"),
             (Verdict::Wrong { values, .. }, What::Wrong) => Item::Row(Row {
                 expects: Some(values),
                 ..row
             }),
             (Verdict::Right, _) => Item::Skip("as it should be"),
-            (Verdict::Missing, What::Wrong) => Item::Skip("missing"),
-            (Verdict::Wrong { .. }, What::Missing) => Item::Skip("wrong"),
+            (Verdict::Missing, _) => Item::Skip("missing"),
+            (Verdict::Wrong { .. }, _) => Item::Skip("wrong"),
+            (Verdict::SetAside, _) => Item::Skip(IN_QUARANTINE),
             (Verdict::Changed(_), _) => Item::Skip("changed by the application since"),
             (Verdict::Foreign, _) => Item::Skip("the application's own"),
             (Verdict::Elsewhere, _) => Item::Skip("written as of another instant"),

@@ -175,7 +175,8 @@ async fn unrepaired(database: &Database) -> Result<Option<Checked>> {
     let Some((run, state)) = runs::unfinished(database.connection()).await? else {
         return Ok(None);
     };
-    let mut open = Checked::error("unfinished repairs", "`cli repair` goes on with it");
+    let note = format!("`{}` goes on with it", state.started.purpose().command());
+    let mut open = Checked::error("unfinished repairs", &note);
     open.add(format!("run {run}"));
     Ok(state.started.repairs.is_some().then_some(open))
 }

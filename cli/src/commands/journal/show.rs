@@ -64,8 +64,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
         run: select::named_run(&database, args.run.named()).await?,
         unit: args.unit,
         kind: select::kind(&database, args.kind).await?,
-        since: None,
-        after: None,
+        ..Filter::default()
     };
     if let Some(since) = args.since {
         let now = journal::now(database.connection()).await?;

@@ -13,8 +13,8 @@ pub use self::evidence::{
 };
 pub use self::kind::Home;
 pub use self::run::{
-    BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, OwedIndex, PartitionPlanned, Repairs,
-    RunStarted, UnitCompleted,
+    BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, OwedIndex, PartitionPlanned, Purpose,
+    Repairs, RunStarted, UnitCompleted,
 };
 
 /// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.
@@ -26,7 +26,8 @@ pub use self::run::{
 ///   to date: `refreshed` and `restored` of batches, and provenance of inserted and updated rows in one batch;
 ///   `UnitCompleted` tells where a catch-up pass was not needed; `FollowStarted`, `AsOfAdvanced`, `UnitCaughtUp`,
 ///   `FollowEnded`, `CaughtUp`.
-pub const FORMAT: i32 = 4;
+/// - 5: `Repairs` tells of a run that tries again what another set aside.
+pub const FORMAT: i32 = 5;
 
 /// The stored names of all events.
 pub const KINDS: [&str; 49] = [

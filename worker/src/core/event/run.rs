@@ -53,6 +53,44 @@ pub struct Repairs {
     pub run: String,
     /// Why, in the operator's words.
     pub reason: String,
+    /// Whether it tries again what the other run set aside, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub set_aside: bool,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// To write what its sources give.
+    Backfill,
+    /// To rewrite what another run wrote wrong, and to write what is missing.
+    Repair,
+    /// To try again what another run set aside.
+    Replay,
+}
+
+impl Purpose {
+    /// The command that begins such a run, and goes on with it.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Backfill => "worker run",
+            Self::Repair => "cli repair",
+            Self::Replay => "cli quarantine replay",
+        }
+    }
+}
+
+impl Repairs {
+    /// What such a run is for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        match self.set_aside {
+            true => Purpose::Replay,
+            false => Purpose::Repair,
+        }
+    }
 }
 
 /// A file that a unit reads.
@@ -210,6 +248,14 @@ pub struct UnitCompleted {
 pub type Cursor = Vec<String>;
 
 impl RunStarted {
+    /// What the run is for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.repairs
+            .as_ref()
+            .map_or(Purpose::Backfill, Repairs::purpose)
+    }
+
     /// The unit of the repaired run that a unit of this run writes for: of a run that repairs nothing, itself.
     #[must_use]
     pub fn origin<'a>(&self, unit: &'a str) -> &'a str {

@@ -226,7 +226,7 @@ impl Walk {
         for judged in judged {
             let (key, verdict) = match judged {
                 Judged::Row(row, verdict) => (row.key, verdict),
-                Judged::Skip(_) => continue,
+                Judged::Skip(_) | Judged::SetAside { .. } => continue,
                 Judged::Bad(key) => {
                     found.bad += 1;
                     add(&mut found.bad_keys, key);
@@ -256,7 +256,7 @@ impl Walk {
                     add(&mut found.foreign_keys, key);
                 }
                 Verdict::Elsewhere => found.elsewhere += 1,
-                Verdict::Nothing(_) => {}
+                Verdict::SetAside | Verdict::Nothing(_) => {}
             }
         }
     }

@@ -1,18 +1,11 @@
-//! `cli quarantine`.
+//! `cli quarantine list`.
 
-use clap::Subcommand;
 use worker::journal::{self, Filter};
 
 use crate::args::{Global, RunArg};
 use crate::render::quarantine::List;
 use crate::stop::Result;
 use crate::{output, render, select};
-
-/// Show the rows that were set aside.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    List(ListArgs),
-}
 
 /// List bad rows that were set aside, newest last: unit, source key, reason, time, run. Never their values.
 ///
@@ -24,7 +17,7 @@ pub(crate) enum Command {
 /// the rows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
-pub(crate) struct ListArgs {
+pub(crate) struct Args {
     #[command(flatten)]
     run: RunArg,
 
@@ -41,9 +34,8 @@ pub(crate) struct ListArgs {
     limit: u64,
 }
 
-/// Runs a command.
-pub(crate) async fn run(global: &Global, command: Command) -> Result {
-    let Command::List(args) = command;
+/// Lists them.
+pub(super) async fn run(global: &Global, args: Args) -> Result {
     let database = global.journal().await?;
     select::check_unit(&database, args.unit.as_deref()).await?;
     let filter = Filter {
