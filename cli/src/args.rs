@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
 use worker::backend::{Access, Address, Database};
 use worker::error::Error;
-use worker::{credentials, schema};
+use worker::{control, credentials, schema};
 
 use crate::commands::Command;
 
@@ -103,7 +103,17 @@ impl Global {
     }
 
     async fn open(&self, url: &str, access: Access) -> Result<Database, Error> {
-        let database = Database::connect(url, CONNECTIONS, access).await?;
+        self.open_with(url, access, CONNECTIONS).await
+    }
+
+    /// The same with up to so many connections at a time, which are made as they are needed.
+    async fn open_with(
+        &self,
+        url: &str,
+        access: Access,
+        connections: u32,
+    ) -> Result<Database, Error> {
+        let database = Database::connect(url, connections, access).await?;
         Ok(self.opened.get_or_init(|| database).clone())
     }
 
@@ -137,6 +147,17 @@ impl Global {
     /// Connects to a database that has a journal, to write to it.
     pub(crate) async fn writable_journal(&self) -> Result<Database, Error> {
         let database = self.connect().await?;
+        schema::check_applied(&database).await?;
+        Ok(database)
+    }
+
+    /// The same for a command whose workers may be set to more.
+    pub(crate) async fn journal_of_workers(&self) -> Result<Database, Error> {
+        let named = self.named()?;
+        let url = named.as_deref().unwrap_or(DEFAULT_URL);
+        let database = self
+            .open_with(url, Access::Write, control::CONNECTIONS)
+            .await?;
         schema::check_applied(&database).await?;
         Ok(database)
     }

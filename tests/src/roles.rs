@@ -18,6 +18,8 @@ pub enum Role {
     Undo,
     /// Repairs a run, and takes such a repair back.
     Repair,
+    /// Steers a run.
+    Operator,
     /// Looks.
     Viewer,
 }
@@ -37,6 +39,7 @@ impl Role {
             ["rollback", ..] => Self::Undo,
             ["checklist", "tick" | "reopen", ..] | ["signoff" | "certificate", ..] => Self::Worker,
             ["repair", ..] => Self::Repair,
+            ["run", ..] => Self::Operator,
             ["validate", options @ ..] if !options.is_empty() => Self::Worker,
             _ => Self::Viewer,
         }
@@ -50,6 +53,7 @@ impl Role {
             Self::Worker => "backstitch_worker",
             Self::Undo => "backstitch_undo",
             Self::Repair => "backstitch_repair",
+            Self::Operator => "backstitch_operator",
             Self::Viewer => "backstitch_viewer",
         }
     }
@@ -79,6 +83,7 @@ pub async fn establish(database: &Database) -> Result<()> {
         Role::Worker,
         Role::Undo,
         Role::Repair,
+        Role::Operator,
         Role::Viewer,
     ] {
         let sql = format!("ALTER ROLE {} PASSWORD '{PASSWORD}'", role.name());

@@ -36,6 +36,12 @@ impl Decisions {
         &self.database
     }
 
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     /// Appends an event.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// A validation or a verification failed.
     pub const FAILED: u8 = 3;
-    /// Refused: unconfirmed, schema pending, wrong database, plan changed.
+    /// Refused: unconfirmed, schema pending, wrong database, plan changed, run cancelled.
     pub const REFUSED: u8 = 4;
     /// Transient: try again.
     pub const TRANSIENT: u8 = 5;
@@ -32,7 +32,7 @@ Exit codes:
   1    unexpected error
   2    wrong usage or configuration
   3    validation or verification failed, or too many bad rows
-  4    refused: unconfirmed, schema pending, wrong database, plan changed
+  4    refused: unconfirmed, schema pending, wrong database, plan changed, run cancelled
   5    transient: try again
   130  interrupted (SIGINT), progress saved; 143 terminated (SIGTERM), progress saved";
 

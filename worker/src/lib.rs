@@ -12,6 +12,7 @@ pub mod backup;
 pub mod certificate;
 pub mod chain;
 pub mod compat;
+pub mod control;
 pub mod core;
 pub mod credentials;
 pub mod decisions;

@@ -17,6 +17,8 @@ const WORKER: &str = "backstitch_worker";
 const UNDO: &str = "backstitch_undo";
 /// Repairs runs, and takes repairs back.
 const REPAIR: &str = "backstitch_repair";
+/// Steers runs: pauses, resumes, cancels, sets.
+const OPERATOR: &str = "backstitch_operator";
 /// Looks: status, journal, validation, verification, export.
 const VIEWER: &str = "backstitch_viewer";
 
@@ -123,7 +125,7 @@ fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
     let provenance = backstitch_journal_rows::Entity.table_name();
     let projection = backstitch_partition::Entity.table_name();
     let changes = Migrator::migration_table_name().to_string();
-    for role in [WORKER, UNDO, REPAIR, VIEWER] {
+    for role in [WORKER, UNDO, REPAIR, OPERATOR, VIEWER] {
         for table in [journal, provenance, projection, changes.as_str()] {
             grant(role, "SELECT", table, None);
         }
@@ -131,6 +133,8 @@ fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
     for role in [WORKER, REPAIR] {
         grant(role, "INSERT", provenance, None);
     }
+    // Its wishes are events.
+    grant(OPERATOR, "INSERT", journal, None);
     for role in [WORKER, UNDO, REPAIR] {
         grant(role, "INSERT", journal, None);
         grant(role, "INSERT", projection, None);
@@ -195,11 +199,12 @@ const HEAD: &str = "\
 -- (a superuser, or a role that may create roles and owns the tables): once before `cli schema up`, which is the
 -- owner's, and once more after it, for the tables that it makes. Safe to repeat; it takes back what is not listed.
 --
---   backstitch_owner   cli schema up, cli schema down
---   backstitch_worker  worker run; what notes evidence: validate --deep, --record, plan approve, checklist tick, signoff, …
---   backstitch_undo    cli rollback
---   backstitch_repair  cli repair, and cli rollback of a repair
---   backstitch_viewer  every other command of cli that only looks
+--   backstitch_owner     cli schema up, cli schema down
+--   backstitch_worker    worker run; what notes evidence: validate --deep, --record, plan approve, checklist tick, signoff, …
+--   backstitch_undo      cli rollback
+--   backstitch_repair    cli repair, and cli rollback of a repair
+--   backstitch_operator  cli run pause, resume, cancel, set; cli status, cli journal: it sees no table of the application
+--   backstitch_viewer    every other command of cli that only looks
 --
 -- The roles may log in and have no password: give them one (psql: \\password), or let the server know them otherwise.
 
@@ -213,7 +218,7 @@ BEGIN
 
 const ROLES: &str = "
   FOREACH wanted IN ARRAY ARRAY['backstitch_owner', 'backstitch_worker', 'backstitch_undo',
-      'backstitch_repair', 'backstitch_viewer'] LOOP
+      'backstitch_repair', 'backstitch_operator', 'backstitch_viewer'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
       EXECUTE format('CREATE ROLE %I LOGIN', wanted);
     END IF;
@@ -242,7 +247,8 @@ const REVOKE: &str = "
       {tables}
     ] LOOP
     IF to_regclass(wanted) IS NOT NULL THEN
-      EXECUTE format('REVOKE ALL ON %s FROM backstitch_worker, backstitch_undo, backstitch_repair, backstitch_viewer', wanted);
+      EXECUTE format('REVOKE ALL ON %s FROM backstitch_worker, backstitch_undo, backstitch_repair, backstitch_operator,
+        backstitch_viewer', wanted);
     END IF;
   END LOOP;
 ";
@@ -281,14 +287,14 @@ $backstitch$;
 
 #[cfg(test)]
 mod tests {
-    use super::{REPAIR, UNDO, VIEWER, WORKER, sql};
+    use super::{OPERATOR, REPAIR, UNDO, VIEWER, WORKER, sql};
     use crate::units::phase5;
 
     #[test]
     fn every_role_and_every_table_of_the_plan_is_named() {
         let plan = phase5(Vec::new());
         let sql = sql(&plan);
-        for role in ["backstitch_owner", WORKER, UNDO, REPAIR, VIEWER] {
+        for role in ["backstitch_owner", WORKER, UNDO, REPAIR, OPERATOR, VIEWER] {
             assert!(sql.contains(role), "{role}");
         }
         for unit in &plan {

@@ -12,6 +12,12 @@ impl Shutdown {
         self.0.cancel();
     }
 
+    /// One that is asked where this one is, and may be asked alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(self.0.child_token())
+    }
+
     /// Whether somebody asked.
     #[must_use]
     pub fn is_requested(&self) -> bool {

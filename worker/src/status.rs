@@ -1,6 +1,7 @@
 //! Where a run stands, in numbers: what progress bars, `cli status` and `cli runs` show.
 
 mod following;
+mod steered;
 
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::projection::{self, Row};
 use crate::{journal, runs};
 
 pub use self::following::Following;
+pub use self::steered::Steered;
 
 /// Starts of workers that are looked at; a run has a few.
 const MOST_STARTS: u64 = 1_000;
@@ -34,6 +36,9 @@ pub struct Run {
     /// How far it has caught up, where it is followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub following: Option<Following>,
+    /// What operators wish of it, where they wish for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steered: Option<Steered>,
     /// The run that it repairs, where it brings nothing of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<String>,
@@ -116,6 +121,7 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Run> {
         units.push(since_last_start(connection, run, &begun, &partitions, unit).await?);
     }
     let following = following::load(connection, run, &state, &partitions, now).await?;
+    let steered = steered::load(connection, run, &state).await?;
     Ok(Run {
         run: run.to_owned(),
         state: state.status.word(),
@@ -123,6 +129,7 @@ pub async fn load(connection: &impl ConnectionTrait, run: &str) -> Result<Run> {
         window_days: state.started.window_days,
         following,
         purpose: state.started.purpose(),
+        steered,
         repairs: state.started.repairs.map(|repairs| repairs.run),
         started_at,
         last_at: last_at.max(started_at),

@@ -14,6 +14,7 @@ mod preflight;
 mod quarantine;
 mod repair;
 mod rollback;
+mod run;
 mod runs;
 mod schema;
 mod signoff;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Journal(journal::Command),
     Status(status::Args),
     Runs(runs::Args),
+    #[command(subcommand)]
+    Run(run::Command),
     Validate(validate::Args),
     #[command(subcommand)]
     Backup(backup::Command),
@@ -61,6 +64,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Journal(command) => journal::run(global, command).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,
+        Command::Run(command) => run::run(global, command).await,
         Command::Validate(args) => validate::run(global, args).await,
         Command::Backup(command) => backup::run(global, command).await,
         Command::Repair(args) => repair::run(global, args).await,

@@ -67,7 +67,7 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
     args.units.retain(|unit| seen.insert(unit.clone()));
     let database = match args.dry_run {
         true => global.journal().await?,
-        false => global.writable_journal().await?,
+        false => global.journal_of_workers().await?,
     };
     let plan = super::validate::plan(&database).await?;
     engine::check_units(&plan, &args.units)?;

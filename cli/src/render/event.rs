@@ -9,6 +9,7 @@ use worker::journal::{self, Entry};
 use worker::report::number;
 use worker::time;
 
+use super::control;
 use super::text::{count, length, line};
 
 /// What happened, in one line; an event that this release cannot read is shown as it is stored.
@@ -114,7 +115,10 @@ fn words(event: &Event) -> String {
             signal,
             value,
             limit,
-        } => format!("holds: {signal}: {value}, at most {limit}"),
+        } => match limit.as_str() {
+            "" => format!("holds: {signal}, {value}"),
+            limit => format!("holds: {signal}: {value}, at most {limit}"),
+        },
         Event::HoldEnded {
             signal,
             value,
@@ -122,7 +126,7 @@ fn words(event: &Event) -> String {
         } => format!("goes on after {}: {signal}: {value}", self::millis(*millis)),
         Event::PaceChanged { from, to, reason } => format!("{to} rather than {from}: {reason}"),
         Event::WorkerStopped { reason } => reason.clone(),
-        _ => evidence::words(event),
+        _ => control::words(event).unwrap_or_else(|| evidence::words(event)),
     }
 }
 
@@ -300,13 +304,46 @@ mod tests {
 
     #[test]
     fn an_unknown_event_is_shown_as_it_is_stored() {
-        let unknown = entry("RunPaused", 1, r#"{"why":"lunch"}"#);
+        let unknown = entry("RunPostponed", 1, r#"{"why":"lunch"}"#);
         assert_eq!(summary(&unknown), r#"(format 1) {"why":"lunch"}"#);
         let newer = entry("RunCompleted", 99, r#"{"written":1,"quarantined":0}"#);
         assert_eq!(
             summary(&newer),
             r#"(format 99) {"written":1,"quarantined":0}"#
         );
+    }
+
+    #[test]
+    fn wishes_say_who_and_what() {
+        for (kind, payload, words) in [
+            (
+                "RunPaused",
+                r#"{"by":"Mia","note":"lunch"}"#,
+                "paused by Mia: lunch",
+            ),
+            (
+                "RunResumed",
+                r#"{"by":"Mia","note":null}"#,
+                "resumed by Mia",
+            ),
+            (
+                "SettingsChanged",
+                r#"{"settings":{"pace":"2000/s","workers":null},"by":"Mia","note":null}"#,
+                "pace=2000/s, workers=default, by Mia",
+            ),
+            (
+                "SettingsApplied",
+                r#"{"settings":{"pace":"2000/s"}}"#,
+                "goes by pace=2000/s from here on",
+            ),
+            (
+                "HoldStarted",
+                r#"{"signal":"the run is paused","value":"by Mia","limit":""}"#,
+                "holds: the run is paused, by Mia",
+            ),
+        ] {
+            assert_eq!(summary(&entry(kind, 5, payload)), words);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod certificate;
 pub(crate) mod checklist;
 pub(crate) mod compat;
+pub(crate) mod control;
 pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod gate;

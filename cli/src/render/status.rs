@@ -8,6 +8,8 @@ use worker::{status, time};
 
 use worker::report::table;
 
+use super::control;
+
 /// A worker that is silent for longer has probably ended, milliseconds: a batch takes seconds at most.
 const QUIET: i64 = 60_000;
 
@@ -71,6 +73,11 @@ pub(crate) fn run(run: &status::Run) -> String {
         ago(run.now - run.last_at),
         report::units(run)
     );
+    if let Some(steered) = &run.steered
+        && !steered.settings.is_empty()
+    {
+        text.push_str(&format!("set by hand: {}\n", control::settings(steered)));
+    }
     if let Some(following) = &run.following {
         text.push_str(&report::following(following));
         text.push('\n');
@@ -108,6 +115,13 @@ pub(crate) fn run(run: &status::Run) -> String {
 
 /// The state, and of a run that is not over whether somebody is at it: a worker that was killed tells nobody.
 fn state(run: &status::Run) -> String {
+    if let Some(stands) = run
+        .steered
+        .as_ref()
+        .and_then(|steered| control::stands(run, steered))
+    {
+        return stands;
+    }
     if run.state != RunStatus::Running.word() {
         return run.state.to_owned();
     }
@@ -162,13 +176,15 @@ pub(crate) fn runs(runs: &[Summary]) -> String {
     table(header, rows, &[4, 5, 6])
 }
 
-fn ago(millis: i64) -> String {
+pub(super) fn ago(millis: i64) -> String {
     let millis = std::time::Duration::from_millis(millis.max(0).unsigned_abs());
     report::duration(millis.as_secs_f64().floor())
 }
 
 #[cfg(test)]
 mod tests {
+    use worker::core::event::Setting;
+
     use super::*;
 
     fn sample() -> status::Run {
@@ -197,6 +213,7 @@ mod tests {
             as_of: 1_762_214_400_000,
             window_days: 90,
             following: None,
+            steered: None,
             repairs: None,
             purpose: Purpose::Backfill,
             started_at: 1_762_214_400_000,
@@ -262,6 +279,32 @@ mod tests {
         assert!(text.contains(line), "{text}");
         let stopped = at(0, 5_000);
         assert!(stopped.contains("no worker is at it"), "{stopped}");
+    }
+
+    #[test]
+    fn a_paused_run_says_who_and_what_next() {
+        let steered = |standing| status::Steered {
+            standing,
+            by: Some("Mia".into()),
+            note: Some("lunch".into()),
+            since: Some(sample().now - 61_000),
+            settings: [(Setting::Pace, "2000/s".to_owned())].into(),
+        };
+        let shown = |standing, state| {
+            run(&status::Run {
+                steered: Some(steered(standing)),
+                state,
+                ..sample()
+            })
+        };
+        let paused = shown("paused", "running");
+        let line = "paused for 1m 1s, by Mia: lunch; `cli run resume --by NAME` lets it go on";
+        assert!(paused.contains(line), "{paused}");
+        assert!(paused.contains("set by hand: pace=2000/s"), "{paused}");
+        assert!(shown("paused", "rolling back").contains("rolling back, paused for"));
+        assert!(shown("cancelled", "running").contains("takes it back"));
+        let going = shown("going", "running");
+        assert!(going.contains("state          running"), "{going}");
     }
 
     #[test]

@@ -16,12 +16,12 @@ use tests::source::Value;
 
 on_both!(what_is_written_meanwhile);
 
-const FOLLOW: [&str; 5] = ["--follow", "--follow-every", "1s", "--batch-rows", "100"];
+pub(crate) const FOLLOW: [&str; 5] = ["--follow", "--follow-every", "1s", "--batch-rows", "100"];
 
 const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
 
 /// A source whose present is the database's, with the schema applied.
-async fn load(backend: Backend, seed: u64) -> Result<Scenario> {
+pub(crate) async fn load(backend: Backend, seed: u64) -> Result<Scenario> {
     let database = Database::create(backend).await?;
     let profile = Profile {
         as_of: Moment(now(&database).await?.0 - 1_000),
@@ -48,7 +48,7 @@ async fn now(database: &Database) -> Result<Moment> {
 }
 
 /// A new tenant's first minutes: rows of every kind that a unit reads.
-async fn write_sources(database: &Database, tenant: &str) -> Result<()> {
+pub(crate) async fn write_sources(database: &Database, tenant: &str) -> Result<()> {
     let now = now(database).await?;
     let (at, rfc) = (now.stored(), now.rfc3339());
     let metadata = format!(
@@ -84,7 +84,11 @@ async fn write_sources(database: &Database, tenant: &str) -> Result<()> {
 
 /// Waits until the destinations hold what a tenant's sources give, and that the units came one behind the other: a row
 /// of one holds what another wrote.
-async fn expect_written(running: &mut Running, database: &Database, tenant: &str) -> Result<()> {
+pub(crate) async fn expect_written(
+    running: &mut Running,
+    database: &Database,
+    tenant: &str,
+) -> Result<()> {
     let sql = format!(
         "SELECT (SELECT COUNT(*) FROM \"Campaign\" WHERE \"prompt\" = 'prompt of {tenant}') \
          + (SELECT COUNT(*) FROM \"IntelligenceEvent\" WHERE \"tenantId\" = '{tenant}') \

@@ -64,6 +64,7 @@ mod signals;
 mod silence;
 mod sizes;
 mod smoke;
+mod steering;
 mod storage;
 mod surroundings;
 mod tamper;

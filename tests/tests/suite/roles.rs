@@ -25,7 +25,13 @@ async fn forbidden_acts_are_refused() -> Result<()> {
     on(Server::Managed, async {
         let scenario = completed().await?;
         let before = scenario.state().await?;
-        for role in [Role::Worker, Role::Undo, Role::Repair, Role::Viewer] {
+        for role in [
+            Role::Worker,
+            Role::Undo,
+            Role::Repair,
+            Role::Operator,
+            Role::Viewer,
+        ] {
             let session = scenario.database.another_as(role).await?;
             for act in forbidden(role) {
                 let code = session.refusal(&act).await?;
@@ -90,6 +96,14 @@ fn forbidden(role: Role) -> Vec<String> {
                 "INSERT INTO \"Deal\" (id) VALUES ('mine')",
             ]
         }
+        Role::Operator => &[
+            "INSERT INTO \"IntelligenceEvent\" (id) VALUES ('mine')",
+            "SELECT id FROM \"IntelligenceEvent\"",
+            "SELECT id FROM \"Deal\"",
+            "INSERT INTO backstitch_journal_rows (run) VALUES ('mine')",
+            "INSERT INTO backstitch_partition (run) VALUES ('mine')",
+            "UPDATE backstitch_partition SET seq = seq",
+        ],
         Role::Owner | Role::Viewer => &[
             "DELETE FROM \"IntelligenceEvent\"",
             "INSERT INTO \"IntelligenceEvent\" (id) VALUES ('mine')",
@@ -118,6 +132,8 @@ async fn commands_in_the_wrong_role() -> Result<()> {
             (Role::Viewer, "cli", rollback),
             (Role::Worker, "cli", rollback),
             (Role::Undo, "worker", &["run"]),
+            (Role::Operator, "worker", &["run"]),
+            (Role::Operator, "cli", rollback),
             (Role::Viewer, "cli", down),
         ] {
             let url = role.url(&scenario.database.url);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use worker::backend::Dialect;
-use worker::engine::Rows;
+use worker::engine::{self, Rows};
 use worker::error::Error;
 use worker::pace::Limits;
 use worker::schema::Indexes;
@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
     pub(crate) batch_rows: Rows,
 
     /// How long a batch should take, 10ms to 1s.
-    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = target)]
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = engine::target)]
     pub(crate) batch_target: Duration,
 
     /// Partitions that each unit's source is cut into at most; each holds at least a batch.
@@ -168,13 +168,6 @@ impl RunArgs {
             self.database_url_file.as_deref(),
         )?;
         Ok(named.unwrap_or_else(|| DEFAULT_URL.to_owned()))
-    }
-}
-
-fn target(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(target) if (10..=1_000).contains(&target.as_millis()) => Ok(target),
-        _ => Err("it must be a duration from 10ms to 1s".into()),
     }
 }
 

@@ -23,7 +23,9 @@ use worker::error::{Error, exit};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
-use worker::{approval, inputs, journal, pace, report, runs, status, time, units, validate};
+use worker::{
+    approval, control, inputs, journal, pace, report, runs, status, time, units, validate,
+};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -126,9 +128,8 @@ async fn approved(database: &Database) -> Result<(), Error> {
 }
 
 async fn connect(args: &RunArgs) -> Result<Database, Error> {
-    // Each worker reads on one connection and writes on another; progress and planning have theirs.
-    let workers = u32::from(args.workers.unwrap_or(2));
-    Database::connect(&args.database_url()?, 2 * workers + 3, Access::Write).await
+    // Somebody may set other workers later.
+    Database::connect(&args.database_url()?, control::CONNECTIONS, Access::Write).await
 }
 
 fn options(args: &RunArgs, dialect: Dialect) -> Options {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::event::{Event, Home};
-use super::state::{Illegal, PartitionState, RunState, RunbookState};
+use super::state::{ControlState, Illegal, PartitionState, RunState, RunbookState};
 
 /// The name of the stream that holds a run's own events.
 pub const RUN_STREAM: &str = "run";
 
 /// The prefix of the streams that hold a worker's own events.
 pub const WORKER_STREAM: &str = "worker/";
+
+/// The stream that holds what operators wish of a run; of each of its rollbacks, that and its number: `control/1`.
+pub const CONTROL_STREAM: &str = "control";
 
 /// The stream that holds the runbook's events, and the name under which it stands in a run's place: evidence is of the
 /// database, whatever runs there are.
@@ -22,6 +25,8 @@ pub struct Replay {
     pub run: Option<RunState>,
     /// Its partitions' states, by stream.
     pub partitions: BTreeMap<String, PartitionState>,
+    /// What is wished of it, and of its rollbacks, by stream.
+    pub control: BTreeMap<String, ControlState>,
     /// The runbook, where these are its events and no run's.
     pub runbook: RunbookState,
 }
@@ -45,6 +50,14 @@ impl Replay {
         }
         if stream.starts_with(WORKER_STREAM) {
             return worker(stream, event);
+        }
+        if let Some(run) = &self.run
+            && run.is_control(stream)
+        {
+            let mut state = self.control.get(stream).cloned().unwrap_or_default();
+            state.apply(stream, event)?;
+            self.control.insert(stream.to_owned(), state);
+            return Ok(());
         }
         // No run is called so, and a runbook plans no partition.
         if self.run.is_none() && event.home() != Home::Partition {

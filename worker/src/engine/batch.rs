@@ -21,6 +21,8 @@ pub(super) enum Outcome {
         /// Whether bad rows were among it.
         quarantined: bool,
     },
+    /// It was not begun: somebody wants the work to hold, and what was read will be old.
+    Held,
     /// Another worker has the partition, or has moved its cursor: what was read is thrown away.
     Lost,
 }

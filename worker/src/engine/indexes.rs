@@ -30,6 +30,8 @@ pub(super) enum Left {
     Elsewhere,
     /// Somebody asked to stop.
     Stopping,
+    /// Somebody wants the work to hold.
+    Paused,
 }
 
 /// Builds what a unit owes.
@@ -59,6 +61,10 @@ async fn build_all(context: &Arc<Context>, unit: &str) -> Result<Left> {
     let of = of.filter(|owed| owed.unit == unit).count();
     let first = of - owed.len() + 1;
     for (place, owed) in owed.iter().enumerate() {
+        // One that is under way goes on to its end during a pause; the next waits, and nobody's turn meanwhile.
+        if context.steering.is_paused() {
+            return Ok(Left::Paused);
+        }
         tracing::warn!("building index {} ({} of {of})", owed.name, first + place);
         let began = Instant::now();
         let Some(has_worked) = make(context, owed).await? else {

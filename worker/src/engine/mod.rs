@@ -2,6 +2,7 @@
 //! unit, only what they declare.
 
 mod batch;
+mod crew;
 mod follow;
 mod indexes;
 mod open;
@@ -16,29 +17,28 @@ mod work;
 
 pub use self::open::{check_as_of, check_kind, check_units, open, open_repair};
 pub(crate) use self::partition::allowed;
-pub use self::size::{Rows, Sizing};
+pub use self::size::{Rows, Sizing, target};
 pub(crate) use self::store::{PRESENT, Place, Stored, Writing, store};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use self::follow::Follow;
 use self::schedule::Schedule;
 use self::size::Sizes;
 
 use crate::backend::Database;
+use crate::control::{Settings, Steering};
 use crate::core::event::{Event, Input, RunStarted};
 use crate::core::plan::{self, Definition, UnitPin};
+use crate::core::replay::CONTROL_STREAM;
 use crate::core::state::{RunState, RunStatus, UnitState, UnitStatus};
 use crate::decisions::Decisions;
 use crate::error::{Error, Result};
 use crate::pace::{Limits, Pace};
 use crate::projection::Row;
 use crate::shutdown::Shutdown;
-use crate::silence::panicked;
 use crate::source::Source;
 use crate::unit::Unit;
 use crate::{runs, schema};
@@ -121,9 +121,11 @@ struct Context {
     follow: Option<Follow>,
     /// Units after whose statements triggers of the destination fire.
     followed: HashSet<String>,
-    decisions: Decisions,
-    sizes: Sizes,
+    decisions: Arc<Decisions>,
+    sizes: Arc<Sizes>,
     pace: Pace,
+    /// What operators wish of the run.
+    steering: Steering,
     /// Units of which the destination was found to hold rows already.
     met: Mutex<HashSet<String>>,
     /// What is known of rows that stand and may be brought up to date.
@@ -174,7 +176,7 @@ pub fn inputs(plan: &Plan) -> Vec<Input> {
 ///
 /// # Errors
 /// The first error that the run cannot go on without; [`Error::Failed`]: a unit met too many bad rows;
-/// [`Error::Refused`]: the plan's units read other files than the run began with.
+/// [`Error::Refused`]: the plan's units read other files than the run began with, or somebody cancelled the run.
 pub async fn work(
     database: &Database,
     plan: &Plan,
@@ -192,6 +194,12 @@ pub async fn work(
         )));
     }
     let source = schema::source(database, plan, started.as_of, started.window_days).await?;
+    // Ours alone ends where the run is cancelled.
+    let (asked, shutdown) = (shutdown, &shutdown.child());
+    let decisions = Arc::new(Decisions::new(database, &opened.run, worker));
+    let sizes = Arc::new(Sizes::new(options.sizing));
+    let pace = Pace::new(options.limits.clone());
+    let steering = steer(&decisions, options, shutdown, &sizes, &pace).await?;
     let context = Arc::new(Context {
         database: database.clone(),
         plan: plan.clone(),
@@ -207,9 +215,10 @@ pub async fn work(
         instants: Mutex::default(),
         follow: options.follow.map(Follow::new),
         followed: followed(database, &opened.state.started).await?,
-        decisions: Decisions::new(database, &opened.run, worker),
-        sizes: Sizes::new(options.sizing),
-        pace: Pace::new(options.limits.clone()),
+        decisions,
+        sizes,
+        pace,
+        steering,
         met: Mutex::default(),
         standing: refresh::Standing::default(),
     });
@@ -217,10 +226,18 @@ pub async fn work(
     let started = Event::WorkerStarted {
         release,
         process: std::process::id(),
-        workers: options.workers,
+        workers: context.steering.workers(),
     };
     context.decisions.note(started, shutdown).await?;
-    let ending = join(&context).await;
+    context.steering.follow();
+    let ending = match join(&context).await {
+        // Nobody has asked this process to stop.
+        Ok(Ending::Interrupted) if !asked.is_requested() => context
+            .steering
+            .cancelled()
+            .map_or(Ok(Ending::Interrupted), Err),
+        ending => ending,
+    };
     let reason = match &ending {
         Ok(Ending::Completed) => "the run is complete".to_owned(),
         Ok(Ending::UnitsLeft(_)) => "the chosen units are complete".to_owned(),
@@ -229,7 +246,7 @@ pub async fn work(
     };
     // A courtesy to the reader of the journal: that it could not be stored changes nothing about how the work ended.
     let stopped = Event::WorkerStopped { reason };
-    if let Err(error) = context.decisions.note(stopped, shutdown).await {
+    if let Err(error) = context.decisions.note(stopped, asked).await {
         tracing::warn!("the end of this worker is not in the journal: {error}");
     }
     ending
@@ -247,18 +264,29 @@ async fn followed(database: &Database, started: &RunStarted) -> Result<HashSet<S
     Ok(followed)
 }
 
+/// Learns what operators wish of the run, which overrides what the command line says.
+async fn steer(
+    decisions: &Arc<Decisions>,
+    options: &Options,
+    shutdown: &Shutdown,
+    sizes: &Arc<Sizes>,
+    pace: &Pace,
+) -> Result<Steering> {
+    let own = Settings {
+        sizing: options.sizing,
+        pace: options.limits.speed,
+        workers: options.workers,
+    };
+    let (sizes, dial) = (sizes.clone(), pace.dial());
+    let obey = move |settings: Settings| {
+        sizes.set(settings.sizing);
+        dial.set(settings.pace);
+    };
+    Steering::begin(decisions, CONTROL_STREAM.into(), own, shutdown, obey).await
+}
+
 async fn join(context: &Arc<Context>) -> Result<Ending> {
-    let mut workers = JoinSet::new();
-    for _ in 0..context.options.workers.max(1) {
-        workers.spawn(work::work(context.clone()));
-    }
-    let mut first_error = None;
-    while let Some(ended) = workers.join_next().await {
-        let ended = ended.unwrap_or_else(|panic| Err(panicked(&panic)));
-        if let Err(error) = ended {
-            first_error.get_or_insert(error);
-        }
-    }
+    let first_error = crew::work(context).await;
     // Whoever asked to stop does not care what could not be reached any more; what was committed stays.
     let is_asked = |error: &Error| error.is_transient() && context.shutdown.is_requested();
     match first_error {
@@ -303,6 +331,16 @@ impl Context {
     /// Whether the caller wants this unit worked on.
     fn is_chosen(&self, unit: &str) -> bool {
         self.options.units.is_empty() || self.options.units.iter().any(|name| name == unit)
+    }
+
+    /// Whether a worker of this process is to leave what it is at: it was asked to stop, or there are to be fewer.
+    fn is_to_leave(&self, place: usize) -> bool {
+        self.shutdown.is_requested() || place >= self.steering.workers()
+    }
+
+    /// Returns once the work may go on; gives whether there was a hold.
+    async fn hold(&self) -> Result<bool> {
+        self.steering.hold(&self.pace, &self.shutdown).await
     }
 
     /// Forgets at which pass this process met a unit.

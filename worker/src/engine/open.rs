@@ -8,13 +8,13 @@ use crate::core::event::{Event, Purpose, Repairs, RunStarted};
 use crate::core::plan::{self, Definition};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
-use crate::{fault, journal, projection, runs, schema};
+use crate::{control, fault, journal, projection, runs, schema};
 
 /// Goes on with the open run, or starts one.
 ///
 /// # Errors
 /// [`Error::Refused`]: the plan, the database or a pinned setting is another than the run began with, or the run is
-/// being rolled back, or is a repair. [`Error::Usage`]: an unknown unit, an instant in the future.
+/// being rolled back, is cancelled, or is a repair. [`Error::Usage`]: an unknown unit, an instant in the future.
 pub async fn open(
     database: &Database,
     plan: &Plan,
@@ -53,6 +53,7 @@ async fn open_as(
         if let Some((run, state)) = runs::unfinished(database.connection()).await? {
             let purpose = repairs.as_ref().map_or(Purpose::Backfill, Repairs::purpose);
             check_kind(&run, &state, purpose)?;
+            control::check(database.connection(), &run, &state).await?;
             check_dependencies(&definitions, options, Some(&state))?;
             check_tables(&run, &state, &schema::missing(database, plan).await?)?;
             let state = resume(

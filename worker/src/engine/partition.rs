@@ -31,15 +31,15 @@ pub(super) enum Left {
     Done,
     /// Another worker has it, or nobody may.
     Lost,
-    /// The process was asked to stop.
+    /// The worker was asked to leave it.
     Stopping,
 }
 
-/// Drives a partition.
+/// Drives a partition, as the worker of a place.
 ///
 /// # Errors
 /// What retries did not mend.
-pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
+pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
     let mut wanted = Wanted::now(context, &row.unit);
     let mut retry = Retry::brief();
@@ -47,17 +47,14 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
     let mut has_refused = false;
     let mut ahead = read(context, row, cursor.clone(), wanted.rows);
     loop {
-        let held = context
-            .pace
-            .hold(&context.decisions, &context.shutdown)
-            .await;
+        let held = context.hold().await;
         // What was read before a hold is old by now.
         if !matches!(held, Ok(false)) {
             finish(ahead).await;
             if let Err(error) = held {
                 retry.pause(error, &context.shutdown).await?;
             }
-            if context.shutdown.is_requested() {
+            if context.is_to_leave(place) {
                 return Ok(Left::Stopping);
             }
             ahead = read(context, row, cursor.clone(), wanted.rows);
@@ -71,7 +68,6 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 wanted = Wanted::now(context, &row.unit);
                 let is_full = !page.last && !page.is_heavy();
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), wanted.rows));
-                // In a task of its own, so that nothing ever drops it midway.
                 let to = page.to.clone();
                 let read_rows = u64::try_from(page.read).unwrap_or(0);
                 let commit = batch::commit(
@@ -82,12 +78,19 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     writing,
                 );
                 let turn = context.pace.turn(Work::Write, &context.shutdown).await;
-                let began = Instant::now();
-                let outcome = joined(row, tokio::spawn(commit)).await;
-                let elapsed = began.elapsed();
-                took = (is_full || elapsed > LONG).then_some(elapsed);
-                drop(turn);
-                context.pace.wrote(read_rows, &context.shutdown).await;
+                // A turn may take its time.
+                let outcome = if context.steering.is_paused() {
+                    Ok(Outcome::Held)
+                } else {
+                    let began = Instant::now();
+                    // In a task of its own, so that nothing ever drops it midway.
+                    let outcome = joined(row, tokio::spawn(commit)).await;
+                    let elapsed = began.elapsed();
+                    took = (is_full || elapsed > LONG).then_some(elapsed);
+                    drop(turn);
+                    context.pace.wrote(read_rows, &context.shutdown).await;
+                    outcome
+                };
                 (outcome, to, next)
             }
             Err(error) => (Err(error), None, None),
@@ -107,7 +110,7 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                 }
                 let is_stopped = quarantined && is_over_budget(context, &row.unit).await?;
                 match next {
-                    Some(next) if is_stopped || context.shutdown.is_requested() => {
+                    Some(next) if is_stopped || context.is_to_leave(place) => {
                         finish(next).await;
                         return Ok(if is_stopped {
                             Left::Done
@@ -118,6 +121,12 @@ pub(super) async fn drive(context: &Arc<Context>, row: &Row) -> Result<Left> {
                     Some(next) => next,
                     None => return Ok(Left::Done),
                 }
+            }
+            (Ok(Outcome::Held), _, next) => {
+                if let Some(next) = next {
+                    finish(next).await;
+                }
+                read(context, row, cursor.clone(), wanted.rows)
             }
             (Ok(Outcome::Lost), _, next) => {
                 if let Some(next) = next {

@@ -19,6 +19,9 @@ const ENOUGH: u32 = 4;
 /// The most rows a batch may have, whoever asks.
 const MOST: u32 = 50_000;
 
+/// The bounds of a batch's target.
+const TARGETS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
 /// Bounds of a batch, as an operator says them: `500..10000`, or `2000` for as many each time and fewer only after trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rows {
@@ -50,7 +53,7 @@ pub(super) struct Resize {
 /// The sizes of a process's batches, by unit.
 #[derive(Debug)]
 pub(super) struct Sizes {
-    sizing: Sizing,
+    sizing: Mutex<Sizing>,
     units: Mutex<HashMap<String, Standing>>,
 }
 
@@ -132,14 +135,33 @@ impl Sizing {
 impl Sizes {
     pub(super) fn new(sizing: Sizing) -> Self {
         Self {
-            sizing,
+            sizing: Mutex::new(sizing),
             units: Mutex::default(),
+        }
+    }
+
+    fn sizing(&self) -> Sizing {
+        *self.sizing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes other bounds and another target from here on; what is within its bounds stays as large as it is.
+    pub(super) fn set(&self, sizing: Sizing) {
+        let mut current = self.sizing.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = std::mem::replace(&mut *current, sizing);
+        drop(current);
+        if was == sizing {
+            return;
+        }
+        let Rows { min, first: _, max } = sizing.rows;
+        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        for standing in units.values_mut() {
+            standing.begin(standing.rows.clamp(min, max));
         }
     }
 
     /// How long a batch should take where nothing asks for less.
     pub(super) fn target(&self) -> Duration {
-        self.sizing.target
+        self.sizing().target
     }
 
     /// What a unit's next batch is to have: where less time is wanted for a while, fewer rows in proportion.
@@ -148,10 +170,11 @@ impl Sizes {
     }
 
     fn within(&self, rows: u32, target: Duration) -> u32 {
-        if target >= self.sizing.target || self.sizing.rows.is_fixed() {
+        let sizing = self.sizing();
+        if target >= sizing.target || sizing.rows.is_fixed() {
             return rows;
         }
-        let share = u128::from(rows) * target.as_nanos() / self.sizing.target.as_nanos().max(1);
+        let share = u128::from(rows) * target.as_nanos() / sizing.target.as_nanos().max(1);
         u32::try_from(share).unwrap_or(rows).max(1)
     }
 
@@ -173,12 +196,12 @@ impl Sizes {
             let usual = match took > LONG {
                 true => took,
                 // After trouble that is over, one batch is enough.
-                false if standing.batches < ENOUGH && standing.rows >= self.sizing.rows.min => {
+                false if standing.batches < ENOUGH && standing.rows >= self.sizing().rows.min => {
                     return None;
                 }
                 false => standing.took / standing.batches,
             };
-            let resize = self.sizing.after(standing.rows, usual, target);
+            let resize = self.sizing().after(standing.rows, usual, target);
             standing.begin(resize.as_ref().map_or(standing.rows, |resize| resize.to));
             resize
         })
@@ -205,7 +228,7 @@ impl Sizes {
     fn on<T>(&self, unit: &str, act: impl FnOnce(&mut Standing) -> T) -> T {
         let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = units.entry(unit.to_owned()).or_insert_with(|| Standing {
-            rows: self.sizing.rows.first,
+            rows: self.sizing().rows.first,
             batches: 0,
             took: Duration::ZERO,
         });
@@ -239,6 +262,17 @@ impl Default for Sizing {
             rows: Rows::default(),
             target: Duration::from_millis(250),
         }
+    }
+}
+
+/// Reads how long a batch should take: `250ms`.
+///
+/// # Errors
+/// It is no duration, or too short or too long a one; in words.
+pub fn target(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(target) if (TARGETS.0..=TARGETS.1).contains(&target) => Ok(target),
+        _ => Err("it must be a duration from 10ms to 1s".into()),
     }
 }
 
@@ -343,6 +377,21 @@ mod tests {
             (sizes.of("u", TARGET), sizes.of("u", TARGET * 2)),
             (2_000, 2_000)
         );
+    }
+
+    #[test]
+    fn other_bounds_hold_at_once() {
+        let sizes = Sizes::new(sizing("100..10000"));
+        assert_eq!(sizes.of("u", TARGET), 2_000);
+        sizes.set(sizing("50"));
+        assert_eq!((sizes.of("u", TARGET), sizes.of("v", TARGET)), (50, 50));
+        // A batch of before that ends now says nothing.
+        assert_eq!(sizes.took("u", 2_000, LONG * 2, TARGET), None);
+        sizes.set(Sizing {
+            target: TARGET / 2,
+            ..sizing("20..10000")
+        });
+        assert_eq!((sizes.of("u", TARGET), sizes.target()), (50, TARGET / 2));
     }
 
     #[test]

@@ -22,20 +22,34 @@ const IDLE: Duration = Duration::from_millis(100);
 /// The same where indexes are being built, which takes longer.
 const BUILDING: Duration = Duration::from_secs(1);
 
-pub(super) async fn work(context: Arc<Context>) -> Result<()> {
+/// Why a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing is left for this process.
+    Finished,
+    /// It was asked to leave.
+    Left,
+}
+
+/// Works at a place among the workers of the process, until nothing is left, or there are to be fewer places.
+pub(super) async fn work(context: Arc<Context>, place: usize) -> Result<Ended> {
     let mut retry = Retry::default();
-    while !context.shutdown.is_requested() {
-        match step(&context).await {
+    while !context.is_to_leave(place) {
+        match step(&context, place).await {
             Ok(true) => retry = Retry::default(),
-            Ok(false) => return Ok(()),
+            Ok(false) => return Ok(Ended::Finished),
             Err(error) => retry.pause(error, &context.shutdown).await?,
         }
     }
-    Ok(())
+    Ok(Ended::Left)
 }
 
 /// One look at the run and what follows from it; false: nothing is left for this process.
-async fn step(context: &Arc<Context>) -> Result<bool> {
+async fn step(context: &Arc<Context>, place: usize) -> Result<bool> {
+    // Nothing is planned during a pause either.
+    if context.steering.pause(&context.shutdown).await? {
+        return Ok(true);
+    }
     match answered(tokio::spawn(look(context.clone()))).await? {
         Step::Look => Ok(true),
         Step::Finished => Ok(false),
@@ -43,7 +57,7 @@ async fn step(context: &Arc<Context>) -> Result<bool> {
             follow::watch(context, caught).await?;
             Ok(true)
         }
-        Step::Work(open) => Ok(take(context, open, IDLE).await),
+        Step::Work(open) => Ok(take(context, place, open, IDLE).await),
         Step::Build(units, open) => {
             for unit in &units {
                 if let Some(_turn) = context.schedule.turn(&name(unit)) {
@@ -52,7 +66,7 @@ async fn step(context: &Arc<Context>) -> Result<bool> {
                 }
             }
             // A sibling or another process builds them, or they have failed: there may be other work.
-            if take(context, open, BUILDING).await {
+            if take(context, place, open, BUILDING).await {
                 return Ok(true);
             }
             if units
@@ -68,10 +82,10 @@ async fn step(context: &Arc<Context>) -> Result<bool> {
 }
 
 /// Takes an open partition, or waits for one; false: all that is open has failed.
-async fn take(context: &Arc<Context>, open: Vec<Row>, pause: Duration) -> bool {
+async fn take(context: &Arc<Context>, place: usize, open: Vec<Row>, pause: Duration) -> bool {
     match context.schedule.next(open) {
         Next::Take(held) => {
-            drive(context, &held).await;
+            drive(context, place, &held).await;
             true
         }
         Next::Wait => {
@@ -90,7 +104,9 @@ fn name(unit: &str) -> String {
 async fn build(context: &Arc<Context>, unit: &str) {
     let (schedule, name) = (&context.schedule, name(unit));
     match indexes::build(context, unit).await {
-        Ok(indexes::Left::Done | indexes::Left::Stopping) => schedule.went_well(&name),
+        Ok(indexes::Left::Done | indexes::Left::Stopping | indexes::Left::Paused) => {
+            schedule.went_well(&name)
+        }
         Ok(indexes::Left::Elsewhere) => schedule.elsewhere(&name),
         Err(error) if error.is_transient() => {
             tracing::warn!("{name} is put off: {error}");
@@ -119,9 +135,9 @@ async fn look(context: Arc<Context>) -> Result<Step> {
     }
 }
 
-async fn drive(context: &Arc<Context>, held: &Held<'_>) {
+async fn drive(context: &Arc<Context>, place: usize, held: &Held<'_>) {
     let (schedule, stream) = (&context.schedule, &held.row.stream);
-    match partition::drive(context, &held.row).await {
+    match partition::drive(context, place, &held.row).await {
         Ok(Left::Done | Left::Stopping) => schedule.went_well(stream),
         // Another process is at it, or it is stopped or fenced: the next look at the run tells.
         Ok(Left::Lost) => schedule.elsewhere(stream),

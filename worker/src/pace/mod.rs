@@ -3,7 +3,7 @@
 //! - `watch` looks at the server, `reading` says what of it makes the work hold, `gate` when.
 //! - `presence` tells whether somebody else works here, `probe` asks how long they wait, `latency` whether that is longer
 //!   than usual, `gear` how much is done at once, and `turn` lets no more be done.
-//! - `bucket` is so many rows a second.
+//! - `throttle` is the speed that is set, and `bucket` so many rows a second.
 //!
 //! A hold and a pause are between batches, with no transaction open. Holds, and changes of the gear, are events of the
 //! worker's own stream.
@@ -18,6 +18,7 @@ mod options;
 mod presence;
 mod probe;
 mod reading;
+mod throttle;
 mod turn;
 mod watch;
 mod window;
@@ -29,14 +30,15 @@ use std::time::{Duration, Instant};
 
 pub use self::log_rate::MaxLogRate;
 pub use self::options::{Limits, MaxLag, Speed};
+pub use self::throttle::Dial;
 pub use self::turn::{Turn, Work};
 pub use self::window::Window;
 
-use self::bucket::Bucket;
 use self::gear::{Gear, Gearbox};
 use self::latency::Latency;
 use self::probe::Probe;
 use self::reading::Reading;
+use self::throttle::Throttle;
 use self::turn::Turns;
 use self::watch::{LOOK, Looked, Watch};
 use crate::backend::{self, Database, Dialect};
@@ -56,8 +58,6 @@ const LEARNING_AGAIN: Duration = Duration::from_millis(120);
 const LEARNED: Duration = Duration::from_secs(20);
 /// Changes of the gear come into the journal no more often than this.
 const TOLD: Duration = Duration::from_secs(5);
-/// Batches a second at a fixed rate: many small ones, so that nobody meets seconds of load and seconds of none.
-const PARTS: u32 = 10;
 
 /// Slows and holds the work of a process. Shared by its tasks: while one of them waits, all do.
 #[derive(Debug)]
@@ -67,7 +67,6 @@ pub struct Pace {
     is_shut: AtomicBool,
     /// Holds that are over.
     holds: AtomicU64,
-    bucket: Option<Mutex<Bucket>>,
     /// Ends the looks beside the work, which begin with the first of it.
     stop: Shutdown,
     is_begun: AtomicBool,
@@ -77,6 +76,7 @@ pub struct Pace {
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
+    throttle: Throttle,
     watch: tokio::sync::Mutex<Watch>,
     turns: Arc<Turns>,
     latency: Arc<Mutex<Latency>>,
@@ -128,12 +128,9 @@ impl Pace {
     /// A pace within these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let bucket = match limits.speed {
-            Speed::Rows(rows) => Some(Mutex::new(Bucket::new(rows, Instant::now()))),
-            Speed::Auto | Speed::Off => None,
-        };
         Self {
             shared: Arc::new(Shared {
+                throttle: Throttle::new(limits.speed),
                 limits,
                 watch: tokio::sync::Mutex::default(),
                 turns: Arc::new(Turns::new()),
@@ -142,7 +139,6 @@ impl Pace {
             }),
             is_shut: AtomicBool::new(true),
             holds: AtomicU64::new(0),
-            bucket,
             stop: Shutdown::default(),
             is_begun: AtomicBool::new(false),
         }
@@ -191,17 +187,19 @@ impl Pace {
 
     /// Takes note of source rows that were read, and pauses where these are more than may be read by now.
     pub async fn wrote(&self, rows: u64, shutdown: &Shutdown) {
-        let Some(bucket) = &self.bucket else {
-            return;
-        };
-        let due = {
-            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.take(Instant::now(), rows);
-            bucket.due(Instant::now())
-        };
-        if !due.is_zero() {
-            shutdown.sleep(due).await;
-        }
+        self.shared.throttle.wrote(rows, shutdown).await;
+    }
+
+    /// What sets another speed from elsewhere, also while the work holds.
+    #[must_use]
+    pub fn dial(&self) -> Dial {
+        Dial(self.shared.clone())
+    }
+
+    /// The speed that is set.
+    #[must_use]
+    pub fn speed(&self) -> Speed {
+        self.shared.throttle.speed()
     }
 
     /// How long a batch may take, where somebody wants this long: less beside others.
@@ -214,10 +212,7 @@ impl Pace {
     /// How many source rows a batch may have, where somebody wants so many: a fixed rate comes in small parts.
     #[must_use]
     pub fn batch_rows(&self, wanted: u32) -> u32 {
-        match self.shared.limits.speed {
-            Speed::Rows(rows) => wanted.min((rows / PARTS).max(1)),
-            Speed::Auto | Speed::Off => wanted,
-        }
+        self.shared.throttle.batch_rows(wanted)
     }
 
     /// Waits until one thing no longer makes the work hold.
@@ -305,16 +300,31 @@ impl Shared {
         let looked = Looked {
             database,
             limits: &self.limits,
+            speed: self.throttle.speed(),
             gear: self.turns.gear(),
             latency,
         };
         watch.look(&looked).await?;
         self.turns.spare(watch.share());
         self.gears().is_log_limited = watch.share() < 0.95;
-        if self.limits.speed == Speed::Auto && database.dialect() == Dialect::Postgres {
-            self.shift(watch, database);
+        // Asked anew: another may have been set meanwhile.
+        match self.throttle.speed() {
+            Speed::Auto if database.dialect() == Dialect::Postgres => self.shift(watch, database),
+            Speed::Auto => {}
+            speed => self.level(speed),
         }
         Ok(())
+    }
+
+    /// Leaves the gear that was taken while the speed was automatic.
+    fn level(&self, speed: Speed) {
+        let mut gears = self.gears();
+        if gears.gearbox.gear() != Gear::Full {
+            gears.gearbox = Gearbox::default();
+            gears.probe = None;
+            gears.why = Some(format!("the pace is set to {speed}"));
+            self.turns.shift(Gear::Full);
+        }
     }
 
     /// Takes the gear that was asked for, and sees to it that it is known what is usual.

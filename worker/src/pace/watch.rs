@@ -63,6 +63,7 @@ pub(super) struct Watch {
 pub(super) struct Looked<'a> {
     pub(super) database: &'a Database,
     pub(super) limits: &'a Limits,
+    pub(super) speed: Speed,
     pub(super) gear: Gear,
     pub(super) latency: Option<Compared>,
 }
@@ -79,8 +80,11 @@ impl Watch {
     /// The database's.
     pub(super) async fn look(&mut self, at: &Looked<'_>) -> Result<()> {
         let now = Instant::now();
-        let is_watched = at.limits.speed != Speed::Off;
+        let is_watched = at.speed != Speed::Off;
         let is_postgres = at.database.dialect() == Dialect::Postgres;
+        if !is_watched {
+            self.unwatch();
+        }
         if is_watched && is_postgres {
             self.at_sessions(at, now).await?;
         }
@@ -100,6 +104,13 @@ impl Watch {
             self.read(now, reading::of_latency(at.gear, at.latency));
         }
         Ok(())
+    }
+
+    /// Forgets what is not looked at any more, so that nothing holds for it.
+    fn unwatch(&mut self) {
+        self.readings.retain(|reading| wish::is_one(&reading.key));
+        self.gates.retain(|key, _| wish::is_one(key));
+        (self.others, self.pressure, self.share) = (None, None, None);
     }
 
     /// What the process meets.
@@ -222,7 +233,6 @@ impl Watch {
 
     /// Looks at the replicas; there is nothing to read where there are none, or none that this role may see.
     async fn at_replicas(&mut self, at: &Looked<'_>) -> Result<()> {
-        const KEY: &str = "replica";
         let (Some(limit), ignored) = (at.limits.max_lag.0, at.limits.ignored.clone()) else {
             return Ok(());
         };
@@ -246,11 +256,11 @@ impl Watch {
         match slowest {
             Some((name, replayed)) => {
                 let by = self.lag.look(now, end, replayed);
-                self.read(now, wish::of_replica(KEY, &name, by, limit));
+                self.read(now, wish::of_replica(&name, by, limit));
             }
             // One that is gone holds nothing up.
-            None if self.last(KEY).is_some() => {
-                let gone = wish::of_replica(KEY, "that was behind is gone", Duration::ZERO, limit);
+            None if self.last(wish::REPLICA).is_some() => {
+                let gone = wish::of_replica("that was behind is gone", Duration::ZERO, limit);
                 self.read(now, gone);
             }
             None => {}

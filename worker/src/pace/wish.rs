@@ -7,6 +7,18 @@ use super::reading::{Reading, bounds_of_a_word};
 use super::seconds;
 use super::window::{Window, clock};
 
+/// What the readings are called that an operator wishes for.
+const WINDOW: &str = "window";
+const HOLD_WHEN: &str = "hold-when";
+pub(super) const REPLICA: &str = "replica";
+
+/// Whether a reading is one of these, and so is looked at whatever the speed.
+pub(super) fn is_one(key: &str) -> bool {
+    [WINDOW, HOLD_WHEN, REPLICA]
+        .iter()
+        .any(|name| key.starts_with(name))
+}
+
 /// The hours in which the work may go on; none where it always may.
 pub(super) fn hours(windows: &[Window], now: i64) -> Option<Reading> {
     if windows.is_empty() {
@@ -16,7 +28,7 @@ pub(super) fn hours(windows: &[Window], now: i64) -> Option<Reading> {
     let named: Vec<_> = windows.iter().map(ToString::to_string).collect();
     let (shown, limit) = (clock(now), named.join(", "));
     Some(Reading {
-        key: "window".into(),
+        key: WINDOW.into(),
         signal: "outside the hours of --window".into(),
         value: if is_open { 0.0 } else { 1.0 },
         bounds: bounds_of_a_word(Duration::ZERO, Duration::ZERO),
@@ -41,7 +53,7 @@ pub(super) fn asked(place: usize, query: &str, answer: Result<Option<String>, St
     };
     let query = shortened(query);
     Reading {
-        key: format!("hold-when {place}"),
+        key: format!("{HOLD_WHEN} {place}"),
         signal: format!("--hold-when \"{query}\""),
         value: if is_over { 1.0 } else { 0.0 },
         bounds: bounds_of_a_word(Duration::ZERO, Duration::from_secs(2)),
@@ -68,10 +80,10 @@ fn shortened(query: &str) -> String {
 
 /// How far the slowest replica is behind. It lets the work go on once it has come up with half of that, so that the work
 /// does not stutter.
-pub(super) fn of_replica(key: &str, name: &str, by: Duration, limit: Duration) -> Reading {
+pub(super) fn of_replica(name: &str, by: Duration, limit: Duration) -> Reading {
     let (shown, at_most) = (seconds(by), seconds(limit));
     Reading {
-        key: key.into(),
+        key: REPLICA.into(),
         signal: format!("replica {name} is behind"),
         value: by.as_secs_f64(),
         bounds: Bounds {
@@ -93,7 +105,7 @@ pub(super) fn of_replica(key: &str, name: &str, by: Duration, limit: Duration) -
 mod tests {
     use proptest::prelude::*;
 
-    use super::{asked, hours};
+    use super::{asked, hours, is_one};
     use crate::pace::reading::tests::holds;
     use crate::pace::window::Window;
 
@@ -117,7 +129,8 @@ mod tests {
             assert!(!reading.shown.contains('@'), "a value is shown");
         }
         assert!(hours(&[], 0).is_none());
-        assert!(holds(&asked(0, "SELECT 1", Err("it is gone".into()))));
+        let failing = asked(0, "SELECT 1", Err("it is gone".into()));
+        assert!(holds(&failing) && is_one(&failing.key) && !is_one("waiting"));
     }
 
     proptest! {

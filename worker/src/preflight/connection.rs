@@ -11,7 +11,7 @@ const TESTED: i32 = 150_000;
 const OLDEST: i32 = 130_000;
 
 /// Connections that a worker makes unless it is told otherwise.
-const CONNECTIONS: i64 = 7;
+const CONNECTIONS: i64 = 8;
 
 /// A difference between two clocks that nobody would notice, milliseconds.
 const SAME_TIME: i64 = 2_000;

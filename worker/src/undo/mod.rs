@@ -7,11 +7,13 @@ mod preview;
 pub use self::preview::{check_database, check_unblocked, kept, preview, units};
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::backend::{Database, Durability, Reference};
 use crate::chain::Head;
+use crate::control::{Settings, Steering};
 use crate::core::event::{BatchUndone, Event};
 use crate::core::plan::{UnitPin, Write};
 use crate::core::state::{Gate, RunState, RunStatus};
@@ -107,7 +109,7 @@ pub async fn undo(
     if units.is_empty() {
         return Ok(Ending::Nothing);
     }
-    let decisions = Decisions::new(database, run, worker);
+    let steering = steer(database, order, &state, pace, shutdown).await?;
     for name in &units {
         let pin = pin(&state, name)?;
         let references = references(database, pin).await?;
@@ -119,7 +121,7 @@ pub async fn undo(
                 if shutdown.is_requested() {
                     return Ok(Ending::Interrupted);
                 }
-                if let Err(error) = pace.hold(&decisions, shutdown).await {
+                if let Err(error) = steering.hold(pace, shutdown).await {
                     retry.pause(error, shutdown).await?;
                     continue;
                 }
@@ -129,6 +131,10 @@ pub async fn undo(
                 let undone =
                     undo_batch(database, run, pin, &references, &row.stream, worker, pieces);
                 let turn = pace.turn(Work::Write, shutdown).await;
+                // A turn may take its time.
+                if steering.is_paused() {
+                    continue;
+                }
                 let undone = undone.await;
                 drop(turn);
                 match undone {
@@ -164,6 +170,27 @@ pub async fn undo(
     };
     runs::append(database, run, worker, decide).await?;
     Ok(Ending::Completed(totals))
+}
+
+/// Learns what is wished of the rollback: it is steered for itself.
+async fn steer(
+    database: &Database,
+    Order { run, worker, .. }: &Order<'_>,
+    state: &RunState,
+    pace: &Pace,
+    shutdown: &Shutdown,
+) -> Result<Steering> {
+    let own = Settings {
+        pace: pace.speed(),
+        ..Settings::default()
+    };
+    let dial = pace.dial();
+    let decisions = Arc::new(Decisions::new(database, run, worker));
+    let stream = state.control().unwrap_or_default();
+    let obey = move |settings: Settings| dial.set(settings.pace);
+    let steering = Steering::begin(&decisions, stream, own, shutdown, obey).await?;
+    steering.follow();
+    Ok(steering)
 }
 
 /// Journals the undo and fences the run, and that it is undone in another database than it began in; of what is

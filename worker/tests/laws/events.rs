@@ -19,7 +19,7 @@ use crate::replay::replay;
 const TIMES: u64 = 200;
 
 /// Kinds of events that a run's streams hold; the others are the runbook's.
-const IN_RUNS: usize = 26;
+const IN_RUNS: usize = 31;
 
 /// Payloads of every kind.
 fn payloads() -> Vec<String> {

@@ -56,6 +56,10 @@ const ONCE: &[&str] = &[
     "UndoCompleted",
     "BatchCommitted",
     "BatchUndone",
+    "RunPaused",
+    "RunResumed",
+    "RunCancelled",
+    "SettingsChanged",
 ];
 const WORKERS: &[&str] = &[
     "WorkerStarted",
@@ -64,8 +68,10 @@ const WORKERS: &[&str] = &[
     "HoldEnded",
     "PaceChanged",
     "CaughtUp",
+    "SettingsApplied",
     "WorkerStopped",
 ];
+const WISHES: &[&str] = &["RunPaused", "RunResumed", "RunCancelled", "SettingsChanged"];
 const PARTITIONS: &[&str] = &["RowQuarantined", "BatchCommitted", "BatchUndone"];
 
 /// What is wrong with a batch that is otherwise the next.
@@ -239,8 +245,16 @@ proptest! {
         let (_, event) = &history.entries[place];
         let before = replay(&history.entries[..=place]);
         let (in_worker, in_partition) = (WORKERS.contains(&event.kind()), PARTITIONS.contains(&event.kind()));
-        if in_worker || in_partition {
+        let is_wish = WISHES.contains(&event.kind());
+        if in_worker || in_partition || is_wish {
             refused(&before, RUN, event)?;
+        }
+        if !is_wish {
+            refused(&before, "control", event)?;
+        }
+        // No rollback has this number.
+        for stream in ["control/0", "control/99", "control/01", "control/", "controls"] {
+            refused(&before, stream, event)?;
         }
         if !in_worker {
             refused(&before, "worker/w", event)?;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use worker::core::event::{BatchCommitted, BatchUndone, Cursor, Event, Mark};
-use worker::core::state::{Gate, RunStatus, UnitStatus};
+use worker::core::event::{BatchCommitted, BatchUndone, Cursor, Event, Mark, Setting};
+use worker::core::state::{Gate, RunStatus, Standing, UnitStatus};
 
 use crate::history::{Entry, RUN};
 
@@ -49,6 +49,46 @@ pub(crate) fn run_status(entries: &[Entry]) -> RunStatus {
         true => RunStatus::Completed,
         false => RunStatus::Running,
     }
+}
+
+/// The stream that holds what is wished now.
+pub(crate) fn control(entries: &[Entry]) -> Option<String> {
+    let is_undo = |event: &&Event| matches!(event, Event::UndoStarted { .. });
+    match run_status(entries) {
+        RunStatus::Running => Some("control".into()),
+        RunStatus::Undoing => Some(format!(
+            "control/{}",
+            stream(entries, RUN).filter(is_undo).count()
+        )),
+        RunStatus::Completed | RunStatus::PartlyRolledBack | RunStatus::RolledBack => None,
+    }
+}
+
+/// The streams in which anything was ever wished.
+pub(crate) fn wished_in(entries: &[Entry]) -> BTreeSet<String> {
+    let streams = entries.iter().map(|(stream, _)| stream);
+    let is_control = |stream: &&String| stream.split('/').next() == Some("control");
+    streams.filter(is_control).cloned().collect()
+}
+
+/// Whether a stream of wishes wants the work to go on.
+pub(crate) fn standing(entries: &[Entry], name: &str) -> Standing {
+    let mut said = stream(entries, name).filter_map(|event| match event {
+        Event::RunPaused(word) => Some(Standing::Paused(word.clone())),
+        Event::RunCancelled(word) => Some(Standing::Cancelled(word.clone())),
+        Event::RunResumed(_) => Some(Standing::Going),
+        _ => None,
+    });
+    said.next_back().unwrap_or(Standing::Going)
+}
+
+/// The value that a stream of wishes gives a setting.
+pub(crate) fn wished(entries: &[Entry], name: &str, setting: Setting) -> Option<String> {
+    let mut said = stream(entries, name).filter_map(|event| match event {
+        Event::SettingsChanged(changed) => changed.settings.get(&setting),
+        _ => None,
+    });
+    said.next_back()?.clone()
 }
 
 /// Whether an undo of the unit has ended.

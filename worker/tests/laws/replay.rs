@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use worker::chain::Head;
-use worker::core::event::Event;
+use worker::core::event::{Event, Setting};
 use worker::core::replay::Replay;
 use worker::core::state::{Gate, PartitionState};
 use worker::projection;
@@ -73,6 +73,15 @@ proptest! {
             prop_assert_eq!(run.is_undone(name), oracle::is_undone(entries, name));
             let budget = (unit.budget_read, unit.budget_quarantined);
             prop_assert_eq!(budget, oracle::budget(entries, name));
+        }
+        prop_assert_eq!(run.control(), oracle::control(entries));
+        prop_assert!(replay.control.keys().eq(&oracle::wished_in(entries)));
+        for (name, control) in &replay.control {
+            prop_assert_eq!(&control.standing, &oracle::standing(entries, name));
+            for setting in Setting::ALL {
+                let wished = control.wished(setting).map(ToOwned::to_owned);
+                prop_assert_eq!(wished, oracle::wished(entries, name, setting));
+            }
         }
         let streams: Vec<_> = replay.partitions.keys().cloned().collect();
         prop_assert_eq!(streams, oracle::partitions(entries));

@@ -2,6 +2,64 @@
 
 use super::Event;
 
+/// The stored names of all events.
+pub const KINDS: [&str; 54] = [
+    "RunStarted",
+    "DatabaseAdopted",
+    "SourceMarked",
+    "PartitionPlanned",
+    "UnitStopped",
+    "UnitReopened",
+    "BudgetChanged",
+    "IndexBuilt",
+    "FollowStarted",
+    "AsOfAdvanced",
+    "UnitCaughtUp",
+    "FollowEnded",
+    "UnitCompleted",
+    "RunCompleted",
+    "UndoStarted",
+    "UndoCompleted",
+    "RowQuarantined",
+    "BatchCommitted",
+    "BatchUndone",
+    "WorkerStarted",
+    "BatchResized",
+    "HoldStarted",
+    "HoldEnded",
+    "PaceChanged",
+    "CaughtUp",
+    "SettingsApplied",
+    "WorkerStopped",
+    "RunPaused",
+    "RunResumed",
+    "RunCancelled",
+    "SettingsChanged",
+    "PreflightChecked",
+    "BackupTaken",
+    "BackupFailed",
+    "BackupVerified",
+    "BackupRestored",
+    "SqlReviewed",
+    "PlanRehearsed",
+    "PlanApproved",
+    "SchemaApplied",
+    "IndexesDeferred",
+    "SchemaVerified",
+    "CompatChecked",
+    "Validated",
+    "GateJudged",
+    "SmokeTested",
+    "ItemTicked",
+    "ItemReopened",
+    "SignedOff",
+    "CertificateIssued",
+    "GateStarted",
+    "GateSampled",
+    "ValidationStarted",
+    "ValidationAdvanced",
+];
+
 /// The kind of stream that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
@@ -11,6 +69,8 @@ pub enum Home {
     Partition,
     /// A worker's own decisions.
     Worker,
+    /// An operator's wishes.
+    Control,
     /// The runbook's.
     Runbook,
     /// The samples of a gate.
@@ -52,7 +112,12 @@ impl Event {
             Self::HoldEnded { .. } => "HoldEnded",
             Self::PaceChanged { .. } => "PaceChanged",
             Self::CaughtUp { .. } => "CaughtUp",
+            Self::SettingsApplied(_) => "SettingsApplied",
             Self::WorkerStopped { .. } => "WorkerStopped",
+            Self::RunPaused(_) => "RunPaused",
+            Self::RunResumed(_) => "RunResumed",
+            Self::RunCancelled(_) => "RunCancelled",
+            Self::SettingsChanged(_) => "SettingsChanged",
             Self::PreflightChecked(_) => "PreflightChecked",
             Self::BackupTaken(_) => "BackupTaken",
             Self::BackupFailed { .. } => "BackupFailed",
@@ -108,7 +173,12 @@ impl Event {
             | Self::HoldEnded { .. }
             | Self::PaceChanged { .. }
             | Self::CaughtUp { .. }
+            | Self::SettingsApplied(_)
             | Self::WorkerStopped { .. } => Home::Worker,
+            Self::RunPaused(_)
+            | Self::RunResumed(_)
+            | Self::RunCancelled(_)
+            | Self::SettingsChanged(_) => Home::Control,
             Self::PreflightChecked(_)
             | Self::BackupTaken(_)
             | Self::BackupFailed { .. }

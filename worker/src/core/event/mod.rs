@@ -1,17 +1,19 @@
 //! The events: what can be said in the journal, in the past tense, and how it is stored.
 
+mod control;
 mod evidence;
 mod kind;
 mod run;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::control::{Setting, SettingsApplied, SettingsChanged, Word, plain};
 pub use self::evidence::{
     Backup, BackupMethod, BackupRestored, BackupVerified, DeferredIndex, Found, GateJudged,
     GateSampled, GateStarted, PlanRehearsed, PreflightChecked, SmokeTested, TargetJudged,
     UnitRehearsed, Validated, ValidationAdvanced,
 };
-pub use self::kind::Home;
+pub use self::kind::{Home, KINDS};
 pub use self::run::{
     BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, OwedIndex, PartitionPlanned, Purpose,
     Repairs, RunStarted, UnitCompleted,
@@ -26,61 +28,9 @@ pub use self::run::{
 ///   to date: `refreshed` and `restored` of batches, and provenance of inserted and updated rows in one batch;
 ///   `UnitCompleted` tells where a catch-up pass was not needed; `FollowStarted`, `AsOfAdvanced`, `UnitCaughtUp`,
 ///   `FollowEnded`, `CaughtUp`.
-/// - 5: `Repairs` tells of a run that tries again what another set aside.
+/// - 5: `RunPaused`, `RunResumed`, `RunCancelled`, `SettingsChanged`, `SettingsApplied`; `Repairs` tells of a run that tries
+///   again what another set aside.
 pub const FORMAT: i32 = 5;
-
-/// The stored names of all events.
-pub const KINDS: [&str; 49] = [
-    "RunStarted",
-    "DatabaseAdopted",
-    "SourceMarked",
-    "PartitionPlanned",
-    "UnitStopped",
-    "UnitReopened",
-    "BudgetChanged",
-    "IndexBuilt",
-    "FollowStarted",
-    "AsOfAdvanced",
-    "UnitCaughtUp",
-    "FollowEnded",
-    "UnitCompleted",
-    "RunCompleted",
-    "UndoStarted",
-    "UndoCompleted",
-    "RowQuarantined",
-    "BatchCommitted",
-    "BatchUndone",
-    "WorkerStarted",
-    "BatchResized",
-    "HoldStarted",
-    "HoldEnded",
-    "PaceChanged",
-    "CaughtUp",
-    "WorkerStopped",
-    "PreflightChecked",
-    "BackupTaken",
-    "BackupFailed",
-    "BackupVerified",
-    "BackupRestored",
-    "SqlReviewed",
-    "PlanRehearsed",
-    "PlanApproved",
-    "SchemaApplied",
-    "IndexesDeferred",
-    "SchemaVerified",
-    "CompatChecked",
-    "Validated",
-    "GateJudged",
-    "SmokeTested",
-    "ItemTicked",
-    "ItemReopened",
-    "SignedOff",
-    "CertificateIssued",
-    "GateStarted",
-    "GateSampled",
-    "ValidationStarted",
-    "ValidationAdvanced",
-];
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -233,7 +183,7 @@ pub enum Event {
         signal: String,
         /// What was measured, with its unit.
         value: String,
-        /// What it may be at most.
+        /// What it may be at most; empty where somebody's word makes it hold.
         limit: String,
     },
     /// The process goes on after a hold. A worker's stream.
@@ -262,11 +212,21 @@ pub enum Event {
         /// As of which instant, milliseconds since 1970.
         as_of: i64,
     },
+    /// The process works by other settings from here on, as somebody wished. A worker's stream.
+    SettingsApplied(SettingsApplied),
     /// A worker process ended in order; a start without a stop was a crash. A worker's stream.
     WorkerStopped {
         /// Why it ended.
         reason: String,
     },
+    /// Somebody wants the work on the run, or its rollback, to hold. Stream `control`, of a rollback `control/<which>`.
+    RunPaused(Word),
+    /// Somebody lets it go on after a pause, or after it was cancelled. The same stream.
+    RunResumed(Word),
+    /// Somebody ended the work on the run: nobody goes on with it before it is resumed. The same stream.
+    RunCancelled(Word),
+    /// Somebody wishes for other settings. The same stream.
+    SettingsChanged(SettingsChanged),
     /// Somebody looked whether the migration may begin. Stream `runbook`.
     PreflightChecked(PreflightChecked),
     /// A backup was taken. Stream `runbook`.

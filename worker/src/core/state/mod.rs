@@ -27,10 +27,20 @@
 //! | open | `RowQuarantined`, `BatchCommitted` | open; done after the last batch |
 //! | open, done | `BatchUndone` | undoing: nothing but `BatchUndone` may follow, from the newest batch to the oldest |
 //!
+//! What is wished of a run (stream `control`), and of each of its rollbacks (`control/n`):
+//!
+//! | state | event | next |
+//! |---|---|---|
+//! | going | `RunPaused` | paused |
+//! | going, paused | `RunCancelled`, but of a rollback | cancelled |
+//! | paused, cancelled | `RunResumed` | going |
+//! | any | `SettingsChanged`, where each becomes another | unchanged |
+//!
 //! The runbook (stream `runbook`) collects evidence rather than passing through states: any of its events may follow any
 //! other, but for those that speak of a backup, an item or a stream that it does not know. A gate's and a deep
 //! validation's stream begin with their start.
 
+mod control;
 mod follow;
 mod partition;
 mod run;
@@ -39,6 +49,7 @@ mod runbook;
 mod tests;
 mod unit;
 
+pub use self::control::{ControlState, Standing, Wished};
 pub use self::partition::PartitionState;
 pub use self::run::{RunState, RunStatus};
 pub use self::runbook::RunbookState;

@@ -64,6 +64,8 @@ pub struct RunState {
     pub built: BTreeSet<String>,
     /// The units that are being undone.
     pub undoing: Vec<String>,
+    /// How many rollbacks have begun.
+    pub undos: usize,
     /// The heads of each completed unit's streams, as `UnitCompleted` says.
     pub completed: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -106,6 +108,7 @@ impl RunState {
             max_bad: started.max_bad,
             built: BTreeSet::new(),
             undoing: Vec::new(),
+            undos: 0,
             completed: BTreeMap::new(),
         })
     }
@@ -223,6 +226,7 @@ impl RunState {
                 }
                 self.status = RunStatus::Undoing;
                 self.undoing.clone_from(units);
+                self.undos += 1;
                 Ok(())
             }
             Event::UndoCompleted { units, .. } => {

@@ -38,7 +38,7 @@ impl RunbookState {
             Home::Runbook => stream == RUNBOOK,
             Home::Gate => stream.starts_with("gate/"),
             Home::Validation => stream.starts_with("validation/"),
-            Home::Run | Home::Partition | Home::Worker => false,
+            Home::Run | Home::Partition | Home::Worker | Home::Control => false,
         };
         if !fits {
             return refuse("it belongs to another stream");

@@ -98,10 +98,7 @@ async fn look_at(
     let mut cursor: Option<Cursor> = None;
     let mut retry = Retry::brief();
     loop {
-        context
-            .pace
-            .hold(&context.decisions, &context.shutdown)
-            .await?;
+        context.hold().await?;
         if context.shutdown.is_requested() {
             return Ok(None);
         }

@@ -1,11 +1,23 @@
 //! The driver's book: how far everything is, and so what may come next.
 
+use std::collections::BTreeMap;
+
+use worker::core::event::Setting;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
     Completed,
     Undoing,
     RolledBack,
+}
+
+/// Whether somebody wants the work to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Going,
+    Paused,
+    Cancelled,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +61,11 @@ pub(super) struct Book {
     pub(super) database: String,
     pub(super) max_bad: f64,
     pub(super) as_of: i64,
+    /// Rollbacks that have begun.
+    pub(super) undos: usize,
+    /// What is wished of the run, or of its last rollback.
+    pub(super) wish: Wish,
+    pub(super) set: BTreeMap<Setting, String>,
 }
 
 /// What may come next.
@@ -68,6 +85,7 @@ pub(super) enum Move {
     CatchUp(usize),
     EndFollow,
     Worker,
+    Steer,
     Undo,
     UndoBatch(usize),
     EndUndo,
@@ -79,7 +97,7 @@ impl Book {
         let mut moves = vec![Move::Worker, Move::Adopt];
         match self.phase {
             Phase::Running => {
-                moves.extend([Move::Budget, Move::Undo]);
+                moves.extend([Move::Budget, Move::Steer, Move::Undo]);
                 match self.is_followed() {
                     true => moves.extend([Move::Advance, Move::EndFollow]),
                     false if self.units.iter().any(|unit| unit.is_complete) => {}
@@ -96,6 +114,7 @@ impl Book {
             Phase::RolledBack if self.due().next().is_some() => moves.push(Move::Undo),
             Phase::RolledBack => {}
             Phase::Undoing => {
+                moves.push(Move::Steer);
                 let left = |place: &usize| {
                     let partition = &self.partitions[*place];
                     self.undoing.contains(&partition.unit) && !partition.batches.is_empty()

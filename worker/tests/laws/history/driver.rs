@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use worker::core::event::{Event, Mark, OwedIndex, PartitionPlanned, RunStarted, UnitCompleted};
+use worker::core::event::{
+    Event, Mark, OwedIndex, PartitionPlanned, RunStarted, Setting, SettingsApplied, UnitCompleted,
+};
 use worker::core::plan::{Destination, UnitPin, Write};
 
-use super::book::{Book, Move, Partition, Phase, Unit};
+use super::book::{Book, Move, Partition, Phase, Unit, Wish};
 use super::{History, RUN};
 
 /// A history that is being written.
@@ -28,6 +30,9 @@ impl<'a> Driver<'a> {
                 database: "d0".into(),
                 max_bad: 0.001,
                 as_of: 1,
+                undos: 0,
+                wish: Wish::Going,
+                set: BTreeMap::new(),
             },
             history: History {
                 entries: Vec::new(),
@@ -223,7 +228,7 @@ impl<'a> Driver<'a> {
                 self.say(RUN, Event::FollowEnded { units });
             }
             Move::Worker => {
-                let event = match self.draw(7) {
+                let event = match self.draw(8) {
                     0 => Event::WorkerStarted {
                         release: "0".into(),
                         process: 1,
@@ -254,12 +259,16 @@ impl<'a> Driver<'a> {
                         units: vec!["u0".into()],
                         as_of: 1,
                     },
+                    6 => Event::SettingsApplied(SettingsApplied {
+                        settings: BTreeMap::from([(Setting::Pace, "off".into())]),
+                    }),
                     _ => Event::WorkerStopped {
                         reason: String::new(),
                     },
                 };
                 self.say("worker/w", event);
             }
+            Move::Steer => self.steer(),
             Move::Undo => self.undo(),
             Move::UndoBatch(partition) => self.undo_batch(partition),
             Move::EndUndo => {
@@ -346,6 +355,10 @@ impl<'a> Driver<'a> {
         };
         self.book.undoing = units;
         self.book.phase = Phase::Undoing;
+        // A rollback is steered for itself.
+        self.book.undos += 1;
+        self.book.wish = Wish::Going;
+        self.book.set.clear();
         self.say(RUN, event);
     }
 }

@@ -4,6 +4,7 @@
 mod book;
 mod driver;
 mod rows;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::fmt;
