@@ -30,7 +30,7 @@ struct Unit {
     written: i64,
     /// Rows that are still bad.
     bad: i64,
-    /// The others: written by an earlier replay, gone from the source, or part of a sum.
+    /// The others: written by an earlier replay, gone from the source, left to the next run, or part of a sum.
     others: i64,
 }
 
@@ -110,8 +110,8 @@ pub(crate) fn text(replay: &Replay) -> String {
         if replay.replay.is_some() && unit.others > 0 {
             let _ = write!(
                 text,
-                ", {} neither: written before, gone from the source, or part of a sum (`cli repair --unit {}` brings sums \
-                 up to date)",
+                ", {} neither: written before, gone from the source, dated after this run and so left to the next, or part \
+                 of a sum (`cli repair --unit {}` brings sums up to date)",
                 number(unit.others),
                 unit.unit
             );
