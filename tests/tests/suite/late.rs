@@ -151,7 +151,8 @@ async fn a_key_that_moves_behind_the_cursor(backend: Backend) -> Result<()> {
     database.execute(&last).await?;
     let run = scenario.run()?.args(["--unit", "agent_feedback"]);
     let run = run.args(["--batch-rows", "3", "--partitions", "1", "--workers", "1"]);
-    let mut running = run.spawn()?;
+    // Between two batches there is time for the application, which on SQLite waits for the one lock there is.
+    let mut running = run.args(["--pace", "100/s"]).spawn()?;
     while journal::events(database, "BatchCommitted", unit).await? < 8 {
         ensure!(running.is_alive()?, "{}", running.wait().await?);
         tokio::time::sleep(Duration::from_millis(1)).await;
