@@ -90,7 +90,14 @@ async fn a_killed_backend_takes_all_with_it() -> Result<()> {
     for worker in workers {
         let ended = worker.wait().await?.expect(0)?;
         // Not the lock's own "canceling statement due to lock timeout; trying again".
-        let is_cut = |line: &str| line.contains("connection") && line.contains("trying again");
+        let is_cut = |line: &str| {
+            ["connection", "recovery mode", "starting up"]
+                .iter()
+                .any(|sign| line.contains(sign))
+                && ["trying again", "is put off"]
+                    .iter()
+                    .any(|what| line.contains(what))
+        };
         struck += usize::from(ended.stderr.lines().any(is_cut));
     }
     ensure!(struck > 0, "no worker has seen its connection end");

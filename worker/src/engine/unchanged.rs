@@ -7,6 +7,11 @@
 //! (`age`), so a row of long ago may look young, and cost a pass, but never the other way around.
 //! <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT>
 //!
+//! A crash of the server takes back what had been committed a moment before and was seen by others: a page that was read
+//! then may hold less than is due now, and numbers are given a second time. So nothing is known across one. It resets the
+//! server's statistics, which tells of it.
+//! <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-SETUP>
+//!
 //! SQLite tells nothing of the kind.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +29,9 @@ const MOST: u64 = 1 << 30;
 
 const OLDEST: &str = "SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS \"oldest\"";
 
+/// When the server's statistics were reset last: by a crash of it, or by somebody.
+const LIFE: &str = "SELECT COALESCE(CAST(EXTRACT(EPOCH FROM stats_reset) AS TEXT), 'never') AS \"life\" FROM pg_stat_bgwriter";
+
 /// What a unit's tables hold now; none where the database cannot tell, or one of them is no plain table.
 ///
 /// # Errors
@@ -34,6 +42,7 @@ pub(super) async fn mark(source: &Source, unit: &dyn Unit) -> Result<Option<Mark
     if database.dialect() == Dialect::Sqlite || fault::is_told("catch up always") {
         return Ok(None);
     }
+    let life = life(database).await?;
     let Some(oldest) = oldest(database).await? else {
         return Ok(None);
     };
@@ -48,7 +57,7 @@ pub(super) async fn mark(source: &Source, unit: &dyn Unit) -> Result<Option<Mark
         let counted = count(database, &table, "FALSE", &oldest).await?;
         rows.insert(table, counted.rows);
     }
-    Ok(Some(Mark { oldest, rows }))
+    Ok(Some(Mark { oldest, rows, life }))
 }
 
 /// Whether a unit's tables hold what they held at a mark, and what the unit has written since.
@@ -61,7 +70,7 @@ pub(super) async fn since(
     mark: &Mark,
     written: i64,
 ) -> Result<bool> {
-    if !is_near(database, mark).await? {
+    if mark.life.is_none() || !is_near(database, mark).await? {
         return Ok(false);
     }
     let destination = &unit.definition().destination;
@@ -81,7 +90,16 @@ pub(super) async fn since(
             return Ok(false);
         }
     }
-    Ok(true)
+    // Asked last, so that no crash lies between the counts and this.
+    Ok(life(database).await? == mark.life)
+}
+
+/// Tells the server's life from those before and after a crash of it.
+async fn life(database: &Database) -> Result<Option<String>> {
+    let doing = "asking when the server's statistics were reset";
+    let row = database.one(LIFE, []).await.doing(doing)?;
+    let life = row.map(|row| row.try_get("", "life")).transpose();
+    life.doing(doing)
 }
 
 /// The oldest transaction that has not ended.

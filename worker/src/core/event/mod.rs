@@ -29,7 +29,7 @@ pub use self::run::{
 ///   `UnitCompleted` tells where a catch-up pass was not needed; `FollowStarted`, `AsOfAdvanced`, `UnitCaughtUp`,
 ///   `FollowEnded`, `CaughtUp`.
 /// - 5: `RunPaused`, `RunResumed`, `RunCancelled`, `SettingsChanged`, `SettingsApplied`; `Repairs` tells of a run that tries
-///   again what another set aside.
+///   again what another set aside; `Mark` tells the server's life.
 pub const FORMAT: i32 = 5;
 
 /// What happened.

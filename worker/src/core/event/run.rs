@@ -139,6 +139,9 @@ pub struct Mark {
     pub oldest: String,
     /// Rows, by table: those that the unit reads, and its destination.
     pub rows: BTreeMap<String, i64>,
+    /// Tells the server's life from those before and after a crash of it. Marks of older releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<String>,
 }
 
 /// A batch, as it was committed.

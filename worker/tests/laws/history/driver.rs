@@ -299,6 +299,7 @@ impl<'a> Driver<'a> {
         self.book.units[place].is_marked = self.draw(2) == 0;
         if self.book.units[place].is_marked {
             let mark = Mark {
+                life: None,
                 oldest: self.draw(100).to_string(),
                 rows: BTreeMap::from([(unit.clone(), self.draw(100))]),
             };
