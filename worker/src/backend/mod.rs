@@ -8,6 +8,7 @@ mod dialect;
 mod errors;
 pub mod health;
 pub mod indexes;
+mod life;
 mod postgres;
 mod sqlite;
 mod target;
@@ -25,6 +26,7 @@ pub use self::dialect::Dialect;
 pub use self::errors::{
     code, describe, hint, is_timeout, is_transient, is_unique_violation, refuses_row,
 };
+pub use self::life::life;
 pub use self::transaction::Transaction;
 use crate::error::{Doing, Error, Result};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::store::{self, Place, Writing};
-use crate::backend::Durability;
+use crate::backend::{self, Durability};
 use crate::chain::Head;
 use crate::core::event::Cursor;
 use crate::error::{Doing, Error, Result};
@@ -23,11 +23,12 @@ pub(super) enum Outcome {
     },
     /// It was not begun: somebody wants the work to hold, and what was read will be old.
     Held,
-    /// Another worker has the partition, or has moved its cursor: what was read is thrown away.
+    /// Another worker has the partition, or has moved its cursor, or the server has crashed since: what was read is thrown away.
     Lost,
 }
 
-/// Commits a page that was read at `from`.
+/// Commits a page that was read at `from`, in a life of the server: in another one the cursor may be back at `from`, and what
+/// the page was read beside gone.
 ///
 /// # Errors
 /// The database's; a batch that erred is not committed.
@@ -35,7 +36,7 @@ pub(super) async fn commit(
     context: Arc<Context>,
     stream: String,
     from: Option<Cursor>,
-    page: Page,
+    (page, life): (Page, Option<String>),
     writing: Writing,
 ) -> Result<Outcome> {
     let transaction = context
@@ -50,6 +51,11 @@ pub(super) async fn commit(
         transaction.rollback().await.doing("ending a batch")?;
         return Ok(Outcome::Lost);
     };
+    let now = backend::life(&transaction).await;
+    if now.doing("telling the server's life")? != life {
+        transaction.rollback().await.doing("ending a batch")?;
+        return Ok(Outcome::Lost);
+    }
     let place = match (&from, page.last) {
         (None, true) => "only",
         (None, false) => "first",

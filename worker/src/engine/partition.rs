@@ -10,10 +10,11 @@ use super::batch::{self, Outcome};
 use super::refresh;
 use super::size::{LONG, Resize};
 use super::store::{PRESENT, Writing};
+use crate::backend;
 use crate::core::event::{Cursor, Event};
 use crate::core::plan::Write;
 use crate::core::state::{RunState, UnitStatus};
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::pace::Work;
 use crate::projection::{self, Row};
 use crate::retry::Retry;
@@ -33,6 +34,13 @@ pub(super) enum Left {
     Lost,
     /// The worker was asked to leave it.
     Stopping,
+}
+
+/// A page, and when it was read.
+struct Read {
+    page: Page,
+    /// The server's life: what a page holds is known for that alone.
+    life: Option<String>,
 }
 
 /// Drives a partition, as the worker of a place.
@@ -64,7 +72,7 @@ pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Re
         let in_hand = wanted;
         let mut took = None;
         let step = match joined(row, ahead).await {
-            Ok(page) => {
+            Ok(Read { page, life }) => {
                 wanted = Wanted::now(context, &row.unit);
                 let is_full = !page.last && !page.is_heavy();
                 let next = (!page.last).then(|| read(context, row, page.to.clone(), wanted.rows));
@@ -74,7 +82,7 @@ pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Re
                     context.clone(),
                     row.stream.clone(),
                     cursor.clone(),
-                    page,
+                    (page, life),
                     writing,
                 );
                 let turn = context.pace.turn(Work::Write, &context.shutdown).await;
@@ -203,11 +211,13 @@ fn read(
     row: &Row,
     after: Option<Cursor>,
     limit: u32,
-) -> JoinHandle<Result<Page>> {
+) -> JoinHandle<Result<Read>> {
     let context = context.clone();
     let row = row.clone();
     tokio::spawn(async move {
         let _turn = context.pace.turn(Work::Read, &context.shutdown).await;
+        let life = backend::life(context.database.connection()).await;
+        let life = life.doing("telling the server's life")?;
         let unit = context.unit(&row.unit)?;
         let range = Range {
             lower: row.lower.clone(),
@@ -216,16 +226,18 @@ fn read(
         };
         let section = usize::try_from(row.section).unwrap_or(0);
         let source = context.source_of(&row);
-        if row.pass < 2 {
+        let page = if row.pass < 2 {
             let page = unit.read(&source, section, &range, after.as_ref(), limit);
-            return page.await;
-        }
-        let asked = Asked {
-            section,
-            range: &range,
-            pass: row.pass,
+            page.await?
+        } else {
+            let asked = Asked {
+                section,
+                range: &range,
+                pass: row.pass,
+            };
+            catch_up(&context, unit, &source, asked, after.as_ref(), limit).await?
         };
-        catch_up(&context, unit, &source, asked, after.as_ref(), limit).await
+        Ok(Read { page, life })
     })
 }
 
@@ -300,7 +312,7 @@ async fn without_present(
 
 /// A read that is not needed any more still runs to its end: a query that is dropped midway leaves its connection in
 /// an unknown state.
-async fn finish(read: JoinHandle<Result<Page>>) {
+async fn finish(read: JoinHandle<Result<Read>>) {
     drop(answered(read).await);
 }
 

@@ -7,16 +7,14 @@
 //! (`age`), so a row of long ago may look young, and cost a pass, but never the other way around.
 //! <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT>
 //!
-//! A crash of the server takes back what had been committed a moment before and was seen by others: a page that was read
-//! then may hold less than is due now, and numbers are given a second time. So nothing is known across one. It resets the
-//! server's statistics, which tells of it.
-//! <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-SETUP>
+//! A crash of the server gives numbers a second time: those of transactions that it took back. So nothing is known across
+//! one.
 //!
 //! SQLite tells nothing of the kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::backend::{Database, Dialect, quote};
+use crate::backend::{self, Database, Dialect, quote};
 use crate::core::event::Mark;
 use crate::core::plan::Write;
 use crate::error::{Doing, Error, Result};
@@ -28,9 +26,6 @@ use crate::unit::Unit;
 const MOST: u64 = 1 << 30;
 
 const OLDEST: &str = "SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS \"oldest\"";
-
-/// When the server's statistics were reset last: by a crash of it, or by somebody.
-const LIFE: &str = "SELECT COALESCE(CAST(EXTRACT(EPOCH FROM stats_reset) AS TEXT), 'never') AS \"life\" FROM pg_stat_bgwriter";
 
 /// What a unit's tables hold now; none where the database cannot tell, or one of them is no plain table.
 ///
@@ -94,12 +89,9 @@ pub(super) async fn since(
     Ok(life(database).await? == mark.life)
 }
 
-/// Tells the server's life from those before and after a crash of it.
 async fn life(database: &Database) -> Result<Option<String>> {
-    let doing = "asking when the server's statistics were reset";
-    let row = database.one(LIFE, []).await.doing(doing)?;
-    let life = row.map(|row| row.try_get("", "life")).transpose();
-    life.doing(doing)
+    let life = backend::life(database.connection()).await;
+    life.doing("telling the server's life")
 }
 
 /// The oldest transaction that has not ended.
