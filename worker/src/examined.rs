@@ -11,6 +11,9 @@ const EDITED: &str = "edited since it was written";
 /// Why a row is kept that the database did not give up.
 const DEFENDED: &str = "a trigger or a rule of its table keeps it";
 
+/// Why a row that was removed is not put back.
+const TAKEN: &str = "another row stands in its place";
+
 /// A batch's rows, by what an undo does with them.
 #[derive(Debug)]
 pub struct Examined<'a> {
@@ -55,6 +58,24 @@ impl<'a> Examined<'a> {
             }
         }
         examined
+    }
+
+    /// Sorts the rows that a batch removed: those that stand nowhere may be put back, in the place of the others somebody has
+    /// put something else.
+    #[must_use]
+    pub fn of_removed(written: &'a [Written], standing: &HashMap<String, u64>) -> Self {
+        let (taken, ours): (Vec<_>, Vec<_>) = written
+            .iter()
+            .partition(|row| standing.contains_key(&row.key));
+        let kept = |row: &Written| Kept {
+            key: row.key.clone(),
+            why: TAKEN.to_owned(),
+        };
+        Self {
+            ours,
+            kept: taken.into_iter().map(kept).collect(),
+            gone: 0,
+        }
     }
 
     /// The same once those of its own that the database gave up are known.

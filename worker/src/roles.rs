@@ -97,7 +97,7 @@ fn rights(plan: &[Box<dyn Unit>]) -> Vec<Right<'static>> {
         let destination = &unit.definition().destination;
         let (table, key) = (&destination.table, &destination.key);
         match destination.write {
-            Write::Insert => {
+            Write::Insert | Write::Remove | Write::Restore => {
                 for role in [WORKER, UNDO, REPAIR, VIEWER] {
                     grant(role, "SELECT", table, None);
                 }
@@ -201,8 +201,8 @@ const HEAD: &str = "\
 --
 --   backstitch_owner     cli schema up, cli schema down
 --   backstitch_worker    worker run; what notes evidence: validate --deep, --record, plan approve, checklist tick, signoff, …
---   backstitch_undo      cli rollback
---   backstitch_repair    cli repair, and cli rollback of a repair
+--   backstitch_undo      cli rollback of whole units
+--   backstitch_repair    cli repair, cli quarantine replay, cli redo, cli rollback of a part, and cli rollback of all these
 --   backstitch_operator  cli run pause, resume, cancel, set; cli status, cli journal: it sees no table of the application
 --   backstitch_viewer    every other command of cli that only looks
 --

@@ -35,7 +35,7 @@ pub(crate) async fn newest_batches(
     let limit = match pin.destination.write {
         Write::Insert => TOGETHER,
         // These hold values, of any size.
-        Write::Update { .. } => 1,
+        Write::Update { .. } | Write::Remove | Write::Restore => 1,
     };
     newest(connection, place, below, limit).await
 }
@@ -53,19 +53,42 @@ async fn newest(
     };
     let oldest = *oldest;
     let mut written = Vec::new();
-    for (_, _, rows) in checked(connection, (run, stream), packed).await? {
-        written.extend(rows);
+    for batch in checked(connection, (run, stream), packed).await? {
+        written.extend(batch.rows);
     }
     Ok(Some((oldest, written)))
 }
 
-/// Up to `limit` of a partition's batches with rows, from a seq on: the seq of each, its event, and its rows, checked
-/// against the event.
+/// A batch with rows: what the journal says of it.
+pub(crate) struct Batch {
+    /// Its event's seq.
+    pub(crate) seq: i64,
+    /// Who committed it.
+    pub(crate) worker: String,
+    /// When, milliseconds since 1970.
+    pub(crate) at: i64,
+    /// Its event.
+    pub(crate) event: BatchCommitted,
+    /// Its rows.
+    pub(crate) rows: Vec<Written>,
+}
+
+/// A partition's newest batch with rows below a seq, checked as [`newest_batch`] does.
+pub(crate) async fn newest_told(
+    connection: &impl ConnectionTrait,
+    place: (&str, &str),
+    below: i64,
+) -> Result<Option<Batch>> {
+    let packed = provenance::newest(connection, place, below, 1).await?;
+    Ok(checked(connection, place, packed).await?.pop())
+}
+
+/// Up to `limit` of a partition's batches with rows, from a seq on, their rows checked against their events.
 pub(crate) async fn batches_from(
     connection: &impl ConnectionTrait,
     (run, stream, seq): (&str, &str, i64),
     limit: u64,
-) -> Result<Vec<(i64, BatchCommitted, Vec<Written>)>> {
+) -> Result<Vec<Batch>> {
     let packed = provenance::load_from(connection, (run, stream, seq), limit).await?;
     let packed = packed.into_iter().map(|(seq, (_, packed))| (seq, packed));
     checked(connection, (run, stream), packed.collect()).await
@@ -76,16 +99,22 @@ async fn checked(
     connection: &impl ConnectionTrait,
     (run, stream): (&str, &str),
     packed: Vec<(i64, Packed)>,
-) -> Result<Vec<(i64, BatchCommitted, Vec<Written>)>> {
+) -> Result<Vec<Batch>> {
     let seqs = packed.iter().map(|(seq, _)| *seq);
     let events = journal::among(connection, (run, stream), seqs).await?;
     let mut batches = Vec::with_capacity(packed.len());
     for (seq, packed) in packed {
         let entry = events.iter().find(|entry| entry.seq == seq);
         let entry = entry.filter(|entry| journal::hash(entry) == entry.hash);
-        match entry.map(journal::event).transpose()? {
-            Some(Event::BatchCommitted(batch)) if is_of(&packed, &batch) => {
-                batches.push((seq, batch, packed.unpack()?));
+        match (entry, entry.map(journal::event).transpose()?) {
+            (Some(entry), Some(Event::BatchCommitted(batch))) if is_of(&packed, &batch) => {
+                batches.push(Batch {
+                    seq,
+                    worker: entry.worker.clone(),
+                    at: entry.at,
+                    event: batch,
+                    rows: packed.unpack()?,
+                });
             }
             _ => {
                 return Err(Error::Damaged(format!(
@@ -128,6 +157,23 @@ pub(crate) async fn examine<'a>(
     Ok(Examined::of(written, &standing, &referred))
 }
 
+/// Compares what is to be undone of a batch with what stands: as [`examine`] does, but for rows that the batch removed, which
+/// are to stand again.
+pub(crate) async fn examine_undo<'a>(
+    connection: &impl ConnectionTrait,
+    pin: &UnitPin,
+    references: &[Reference],
+    (written, back): (&'a [Written], &HashSet<String>),
+    lock: Lock,
+) -> Result<Examined<'a>> {
+    if pin.destination.write != Write::Remove {
+        return examine(connection, pin, references, (written, back), lock).await;
+    }
+    let keys: Vec<_> = written.iter().map(|row| row.key.as_str()).collect();
+    let standing = write::digests(connection, &pin.destination, &pin.image, &keys, lock).await?;
+    Ok(Examined::of_removed(written, &standing))
+}
+
 /// The keys of our rows that rows of another table (or others of the same one) refer to, by whatever columns.
 async fn referring(
     connection: &impl ConnectionTrait,
@@ -160,13 +206,13 @@ async fn referring(
         ))
 }
 
-/// Foreign keys onto a unit's destination, which no other table may inherit from; none matter where it only puts values back.
+/// Foreign keys onto a unit's destination, which no other table may inherit from; none matter where values alone change.
 pub(crate) async fn references(database: &Database, pin: &UnitPin) -> Result<Vec<Reference>> {
     match pin.destination.write {
-        Write::Insert => {
+        Write::Insert | Write::Remove => {
             database.check_without_heirs(&pin.destination.table).await?;
             database.references(&pin.destination.table).await
         }
-        Write::Update { .. } => Ok(Vec::new()),
+        Write::Update { .. } | Write::Restore => Ok(Vec::new()),
     }
 }

@@ -60,6 +60,11 @@ pub trait Unit: Send + Sync {
         &[]
     }
 
+    /// The SQL expression that tells whose a row of the destination is, which is called `t`: for a rollback of one tenant's rows.
+    fn tenant(&self) -> Option<&str> {
+        None
+    }
+
     /// Questions about the destination that must all be answered with zero.
     fn checks(&self) -> Vec<Check> {
         Vec::new()

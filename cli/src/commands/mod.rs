@@ -8,10 +8,13 @@ mod compat;
 mod demo;
 mod gate;
 mod journal;
+mod mend;
+mod part;
 mod phase;
 mod plan;
 mod preflight;
 mod quarantine;
+mod redo;
 mod repair;
 mod rollback;
 mod run;
@@ -42,6 +45,7 @@ pub(crate) enum Command {
     Backup(backup::Command),
     Repair(repair::Args),
     Rollback(rollback::Args),
+    Redo(redo::Args),
     #[command(subcommand)]
     Schema(schema::Command),
     Compat(compat::Args),
@@ -69,6 +73,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Backup(command) => backup::run(global, command).await,
         Command::Repair(args) => repair::run(global, args).await,
         Command::Rollback(args) => rollback::run(global, args).await,
+        Command::Redo(args) => redo::run(global, args).await,
         Command::Schema(command) => schema::run(global, command).await,
         Command::Compat(args) => compat::run(global, args).await,
         Command::Quarantine(command) => quarantine::run(global, command).await,

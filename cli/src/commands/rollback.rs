@@ -1,15 +1,16 @@
 //! `cli rollback`.
 
-use std::collections::HashSet;
-
 use worker::backend::Database;
+use worker::core::event::Purpose;
 use worker::core::state::{RunState, RunStatus};
 use worker::error::Error;
-use worker::pace::{self, Limits, Pace};
+use worker::pace::{self, Pace};
 use worker::shutdown::Shutdown;
 use worker::undo::{self, Elsewhere, Ending, Order, UnitUndo};
 use worker::{journal, runs, status, time};
 
+use super::mend::Word;
+use super::part::{self, Which};
 use crate::args::{Global, RunArg};
 use crate::confirm::confirm;
 use crate::progress::Progress;
@@ -30,65 +31,44 @@ const EXAMPLES: usize = 20;
 /// after an interruption the same command goes on. The schema stays.
 ///
 /// Without --run: a rollback that is under way, else the newest run that still holds rows; without --unit, all its
-/// units. With --json: one document on standard output.
+/// units. Any other condition takes back a part of a completed run, by a run of its own, which `cli rollback` takes back in
+/// its turn. With --json: one document on standard output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
     run: RunArg,
 
-    /// Take back this unit alone; may be repeated.
-    #[arg(long = "unit", value_name = "UNIT")]
-    units: Vec<String>,
-
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-
-    /// Why, for the journal.
-    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = reason)]
-    reason: Option<String>,
+    #[command(flatten)]
+    word: Word,
 
     #[command(flatten)]
-    limits: Limits,
-
-    /// Roll back a run that began in another database: this one is a restored or copied one.
-    #[arg(long)]
-    adopt_database: bool,
-}
-
-/// A reason that says something.
-pub(super) fn reason(text: &str) -> std::result::Result<String, String> {
-    match text.trim() {
-        "" => Err("say why, for whoever reads the journal".into()),
-        reason => Ok(reason.to_owned()),
-    }
+    which: Which,
 }
 
 /// Takes back what a run wrote.
-pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
-    let mut seen = HashSet::new();
-    args.units.retain(|unit| seen.insert(unit.clone()));
-    let database = match args.dry_run {
+pub(crate) async fn run(global: &Global, args: Args) -> Result {
+    let Args { run, word, which } = args;
+    if which.is_part() {
+        return part::run(global, Purpose::Undo, &run, which, word).await;
+    }
+    let named = which.units();
+    let database = match word.dry_run {
         true => global.journal().await?,
         false => global.writable_journal().await?,
     };
     journal::check_format(database.connection()).await?;
-    for unit in &args.units {
+    for unit in &named {
         select::check_unit(&database, Some(unit)).await?;
     }
-    let Undoable { run, why } = select::undoable(&database, args.run.named(), &args.units).await?;
+    let Undoable { run, why } = select::undoable(&database, run.named(), &named).await?;
     let Some(run) = run else {
         return nothing(global, &database, None).await;
     };
     let (state, _) = runs::load(database.connection(), &run).await?;
     let units = match state.status {
         RunStatus::RolledBack => Vec::new(),
-        _ => undo::units(&run, &state, &args.units)?,
+        _ => undo::units(&run, &state, &named)?,
     };
     if units.is_empty() {
         return nothing(global, &database, Some(run)).await;
@@ -99,20 +79,20 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
         run: &run,
         units: &units,
         // The parser asks for a reason, but for a dry run.
-        reason: args.reason.as_deref().unwrap_or_default(),
+        reason: word.reason.as_deref().unwrap_or_default(),
         worker: &worker,
-        elsewhere: match args.adopt_database {
+        elsewhere: match word.adopt_database {
             true => Elsewhere::Adopt,
             false => Elsewhere::Refuse,
         },
     };
-    if !args.dry_run {
+    if !word.dry_run {
         undo::check_database(&database, &run, &state, order.elsewhere).await?;
     }
     let others = others(&database, Some(&run)).await?;
     let (plan, done) = preview(global, &database, &run, &state, &units).await?;
     let plan = plan.beside(others, why);
-    if args.dry_run {
+    if word.dry_run {
         return show(global, &plan, Outcome::Planned);
     }
     // With --json, standard output is for the one document; the operator still reads what is about to happen.
@@ -120,10 +100,10 @@ pub(crate) async fn run(global: &Global, mut args: Args) -> Result {
         true => output::note(&render::rollback::plan(&plan)),
         false => output::result(&render::rollback::plan(&plan))?,
     }
-    let limits = args.limits.clone();
+    let limits = word.limits.clone();
     pace::check(&database, &limits).await?;
     let pace = Pace::new(limits);
-    if !args.yes {
+    if !word.yes {
         confirm("Roll this back?")?;
     }
     let Some(totals) = work(&database, &order, &pace, plan.rows() - done).await? else {

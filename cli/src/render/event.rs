@@ -3,7 +3,7 @@
 mod evidence;
 
 use worker::core::event::{
-    BatchCommitted, BatchUndone, Event, PartitionPlanned, RunStarted, UnitCompleted,
+    BatchCommitted, BatchUndone, Event, PartitionPlanned, Purpose, RunStarted, Scope, UnitCompleted,
 };
 use worker::journal::{self, Entry};
 use worker::report::number;
@@ -159,13 +159,47 @@ fn run_started(started: &RunStarted) -> String {
     }
     if let Some(repairs) = &started.repairs {
         let (run, reason) = (&repairs.run, &repairs.reason);
-        let what = match repairs.set_aside {
-            true => format!("tries again what run {run} set aside"),
-            false => format!("repairs run {run}"),
+        let what = match repairs.purpose() {
+            Purpose::Replay => format!("tries again what run {run} set aside"),
+            Purpose::Backfill | Purpose::Repair => format!("repairs run {run}"),
+            Purpose::Undo => format!("takes back of run {run}"),
+            Purpose::Redo => format!("takes back and writes again of run {run}"),
         };
-        words.push_str(&format!(", {what}, because: {reason}"));
+        let which = repairs.takes_back.as_ref().map(scope_words);
+        let which = which.unwrap_or_default();
+        words.push_str(&format!(", {what}{which}, because: {reason}"));
     }
     words
+}
+
+/// Which rows a scope means.
+fn scope_words(scope: &Scope) -> String {
+    let mut words = Vec::new();
+    let mut list = |what: &str, of: &[String]| {
+        if !of.is_empty() {
+            words.push(format!("{what} {}", line(&of.join(", "))));
+        }
+    };
+    list("units", &scope.units);
+    list("tenant", scope.tenant.as_slice());
+    list("keys from", scope.from_key.as_slice());
+    list("keys up to", scope.to_key.as_slice());
+    list("batches", &scope.batches);
+    list("workers", &scope.workers);
+    list("version", scope.written_by.as_slice());
+    let instants = [
+        ("written since", scope.since),
+        ("written before", scope.until),
+    ];
+    for (what, instant) in instants {
+        if let Some(instant) = instant {
+            words.push(format!("{what} {}", time::show(instant)));
+        }
+    }
+    match words.is_empty() {
+        true => " all rows".into(),
+        false => format!(" the rows of {}", words.join(", ")),
+    }
 }
 
 fn planned_words(planned: &PartitionPlanned) -> String {

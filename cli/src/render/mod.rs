@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod event;
 pub(crate) mod gate;
 pub(crate) mod journal;
+pub(crate) mod part;
 pub(crate) mod phase;
 pub(crate) mod plan;
 pub(crate) mod preflight;

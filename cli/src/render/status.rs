@@ -85,6 +85,8 @@ pub(crate) fn run(run: &status::Run) -> String {
     if let Some(repaired) = &run.repairs {
         text.push_str(&match run.purpose {
             Purpose::Replay => format!("it tries again what run {repaired} set aside\n"),
+            Purpose::Undo => format!("it takes back a part of run {repaired}\n"),
+            Purpose::Redo => format!("it writes a part of run {repaired} again\n"),
             _ => format!("it repairs run {repaired}\n"),
         });
     }
@@ -165,6 +167,8 @@ pub(crate) fn runs(runs: &[Summary]) -> String {
                 Purpose::Backfill => run.state.to_owned(),
                 Purpose::Repair => format!("{}, a repair", run.state),
                 Purpose::Replay => format!("{}, a replay", run.state),
+                Purpose::Undo => format!("{}, takes back", run.state),
+                Purpose::Redo => format!("{}, a redo", run.state),
             },
             time::show(run.as_of),
             time::show(run.started_at),

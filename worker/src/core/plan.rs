@@ -39,6 +39,18 @@ pub enum Write {
         /// The SQL condition on the destination row under which it may be overwritten.
         guard: String,
     },
+    /// No new rows: those that stand as a run wrote them are removed, and kept as they stood.
+    Remove,
+    /// The values that a run overwrote, where those that it wrote still stand; these are kept.
+    Restore,
+}
+
+impl Write {
+    /// Whether it takes back what a run wrote.
+    #[must_use]
+    pub fn takes_back(&self) -> bool {
+        matches!(self, Self::Remove | Self::Restore)
+    }
 }
 
 /// Where a unit writes.

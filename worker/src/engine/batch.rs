@@ -81,6 +81,7 @@ pub(super) async fn commit(
         worker: &context.worker,
         pin,
         is_followed: context.followed.contains(&row.unit),
+        back: context.back.get(&row.unit),
     };
     let stored = store::store(&transaction, &place, &row, page, writing, &point).await?;
     let head = stored.head;

@@ -13,6 +13,7 @@ mod schedule;
 mod size;
 mod store;
 mod unchanged;
+mod withdraw;
 mod work;
 
 pub use self::open::{check_as_of, check_kind, check_units, open, open_repair};
@@ -27,6 +28,7 @@ use std::time::Duration;
 use self::follow::Follow;
 use self::schedule::Schedule;
 use self::size::Sizes;
+use self::withdraw::Back;
 
 use crate::backend::Database;
 use crate::control::{Settings, Steering};
@@ -121,6 +123,8 @@ struct Context {
     follow: Option<Follow>,
     /// Units after whose statements triggers of the destination fire.
     followed: HashSet<String>,
+    /// What it takes to take rows back, by the units that do.
+    back: HashMap<String, Back>,
     decisions: Arc<Decisions>,
     sizes: Arc<Sizes>,
     pace: Pace,
@@ -215,6 +219,7 @@ pub async fn work(
         instants: Mutex::default(),
         follow: options.follow.map(Follow::new),
         followed: followed(database, &opened.state.started).await?,
+        back: back(database, &opened.state.started).await?,
         decisions,
         sizes,
         pace,
@@ -262,6 +267,17 @@ async fn followed(database: &Database, started: &RunStarted) -> Result<HashSet<S
         }
     }
     Ok(followed)
+}
+
+/// What it takes to take rows back, by the units that do.
+async fn back(database: &Database, started: &RunStarted) -> Result<HashMap<String, Back>> {
+    let mut taking = HashMap::new();
+    for pin in &started.units {
+        if let Some(back) = Back::of(database, pin).await? {
+            taking.insert(pin.name.clone(), back);
+        }
+    }
+    Ok(taking)
 }
 
 /// Learns what operators wish of the run, which overrides what the command line says.

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::backend::Database;
 use crate::core::event::{Event, Purpose, Repairs, RunStarted};
-use crate::core::plan::{self, Definition};
+use crate::core::plan::{self, Definition, UnitPin};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Error, Result};
 use crate::{control, fault, journal, projection, runs, schema};
@@ -79,6 +79,9 @@ async fn open_as(
         for definition in &definitions {
             pins.push(pin(database, definition).await?);
         }
+        if let Some(repairs) = &repairs {
+            as_written(database, repairs, &mut pins).await?;
+        }
         let inputs = inputs(plan);
         let missing = schema::missing(database, plan).await?;
         let indexes = schema::owed(database, plan).await?;
@@ -105,6 +108,26 @@ async fn open_as(
     }
 }
 
+/// Lets units that take rows back see them as they were written: a column that was added since is none of theirs.
+async fn as_written(database: &Database, repairs: &Repairs, pins: &mut [UnitPin]) -> Result<()> {
+    let (of, _) = runs::load(database.connection(), &repairs.run).await?;
+    for pin in pins
+        .iter_mut()
+        .filter(|pin| pin.destination.write.takes_back())
+    {
+        let mut wrote = of.started.units.iter();
+        let is_origin = |wrote: &&UnitPin| {
+            pin.name
+                .rsplit_once('.')
+                .is_some_and(|(name, _)| name == wrote.name)
+        };
+        if let Some(wrote) = wrote.find(is_origin) {
+            pin.image.clone_from(&wrote.image);
+        }
+    }
+    Ok(())
+}
+
 /// Refuses to go on with a run as if it were for another purpose.
 ///
 /// # Errors
@@ -115,14 +138,13 @@ pub fn check_kind(run: &str, state: &RunState, purpose: Purpose) -> Result<()> {
     if own == purpose || state.status == RunStatus::Undoing {
         return Ok(());
     }
-    let what = match &state.started.repairs {
-        None => String::new(),
-        Some(Repairs {
-            run: of, set_aside, ..
-        }) => match set_aside {
-            true => format!(" and tries again what run {of} set aside"),
-            false => format!(" and repairs run {of}"),
-        },
+    let of = state.started.repairs.as_ref().map_or("", |of| &of.run);
+    let what = match own {
+        Purpose::Backfill => String::new(),
+        Purpose::Repair => format!(" and repairs run {of}"),
+        Purpose::Replay => format!(" and tries again what run {of} set aside"),
+        Purpose::Undo => format!(" and takes back a part of run {of}"),
+        Purpose::Redo => format!(" and writes a part of run {of} again"),
     };
     Err(Error::Refused(format!(
         "run {run} is open{what}: finish it with `{}`, or take it back with `cli rollback --run {run}`, first",

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::withdraw::{Back, withdraw};
 use crate::backend::Transaction;
 use crate::bare;
 use crate::chain::Head;
-use crate::core::event::{BatchCommitted, Event};
+use crate::core::event::{BatchCommitted, Event, Kept};
 use crate::core::plan::{UnitPin, Write};
 use crate::core::state::Gate;
 use crate::error::Result;
@@ -26,6 +27,9 @@ pub(super) const SWALLOWED: &str = "neither written nor there";
 const NOT_KEPT: &str = "the table does not keep the row: a trigger or a rule of its own";
 /// The reason for a skip: an earlier row of the batch has the same identity.
 const DUPLICATE: &str = "reported twice";
+/// The reason for a skip: a row that was to be taken back.
+const GONE: &str = "not there any more";
+
 /// The reason for a skip in a catch-up pass: the row was set aside before.
 const QUARANTINED: &str = "quarantined before";
 
@@ -50,6 +54,8 @@ pub(crate) struct Place<'a> {
     pub(crate) pin: &'a UnitPin,
     /// Whether triggers of the destination fire after a statement.
     pub(crate) is_followed: bool,
+    /// What it takes to take its rows back, of a unit that does.
+    pub(crate) back: Option<&'a Back>,
 }
 
 /// A batch that is stored, and not committed yet.
@@ -84,6 +90,13 @@ pub(crate) async fn store(
     let mut sorted = Sorted::new(page.items, page.skipped);
     let (destination, image) = (&pin.destination, &pin.image);
     let written = match writing {
+        _ if let Some(back) = place.back => {
+            let taken = withdraw(transaction, pin, back, &sorted.rows).await?;
+            sorted.rows.clear();
+            sorted.skip(GONE, taken.gone);
+            sorted.leave(taken.kept);
+            taken.written
+        }
         Writing::AllNew | Writing::Missing => {
             let present = match writing {
                 Writing::AllNew => Present::Fails,
@@ -99,9 +112,15 @@ pub(crate) async fn store(
         }
     };
     point("written");
-    let taken = write::taken(transaction, pin, &sorted.rows, written, place.is_followed).await?;
-    let written = taken.written;
-    sorted.swallow(&taken.swallowed, row.pass);
+    let written = match place.back {
+        Some(_) => written,
+        None => {
+            let rows = &sorted.rows;
+            let taken = write::taken(transaction, pin, rows, written, place.is_followed).await?;
+            sorted.swallow(&taken.swallowed, row.pass);
+            taken.written
+        }
+    };
     if row.pass >= 2 && !sorted.bad.is_empty() {
         let keys: Vec<_> = sorted.bad.iter().map(|(key, _)| key.as_str()).collect();
         let known = journal::quarantined(transaction, place.run, &row.unit, &keys).await?;
@@ -113,7 +132,10 @@ pub(crate) async fn store(
     let stale = sorted.rows.iter().filter(is_stale).count();
     // Somebody was quicker.
     let changed = stale - refreshed;
-    let missed = sorted.rows.len() - written.len() - changed;
+    let missed = match place.back {
+        Some(_) => 0,
+        None => sorted.rows.len() - written.len() - changed,
+    };
     sorted.skip(CHANGED, count(changed));
     sorted.skip(PRESENT, count(missed));
 
@@ -245,6 +267,12 @@ impl Sorted {
                     .map(|row| (journal::short_key(&row.source), NOT_KEPT.to_owned())),
             ),
         }
+    }
+
+    /// Sets rows aside that are not taken back, with their keys: somebody will ask why they stand.
+    fn leave(&mut self, kept: Vec<Kept>) {
+        let bad = |row: Kept| (journal::short_key(&row.key), row.why);
+        self.bad.extend(kept.into_iter().map(bad));
     }
 
     fn drop_known(&mut self, known: &[String]) {

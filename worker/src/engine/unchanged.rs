@@ -65,10 +65,12 @@ pub(super) async fn since(
     mark: &Mark,
     written: i64,
 ) -> Result<bool> {
-    if mark.life.is_none() || !is_near(database, mark).await? {
+    let destination = &unit.definition().destination;
+    // Rows that are taken back are gone, or older than what they replace.
+    let takes_back = destination.write.takes_back();
+    if takes_back || mark.life.is_none() || !is_near(database, mark).await? {
         return Ok(false);
     }
-    let destination = &unit.definition().destination;
     for (table, before) in &mark.rows {
         if !database.is_plain(table).await? {
             return Ok(false);
@@ -78,7 +80,7 @@ pub(super) async fn since(
         let (changed, more) = match (&destination.write, *table == destination.table) {
             (_, false) => ("TRUE", 0),
             (Write::Update { guard }, true) => (guard.as_str(), 0),
-            (Write::Insert, true) => ("FALSE", written),
+            (Write::Insert | Write::Remove | Write::Restore, true) => ("FALSE", written),
         };
         let found = count(database, table, changed, &mark.oldest).await?;
         if found.rows != before + more || found.changed > 0 {

@@ -309,6 +309,7 @@ impl Rehearsed<'_> {
             worker: self.order.worker,
             pin: &self.pin,
             is_followed: self.is_followed,
+            back: None,
         };
         let stored = engine::store(
             transaction,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::backend::Database;
 use crate::core::event::{Cursor, RunStarted};
-use crate::core::plan::Definition;
+use crate::core::plan::{Definition, Write};
 use crate::engine::Plan;
 use crate::error::{Doing, Result};
 use crate::journal;
@@ -238,7 +238,7 @@ impl Prover {
         standing: Option<&Standing>,
         owner: Option<&Owner>,
     ) -> Verdict {
-        let Some(owner) = owner else {
+        let Some(owner) = owner.filter(|owner| !self.is_taken_back(owner, standing)) else {
             return match standing {
                 None => Verdict::Nothing("the application's own"),
                 Some(standing) if standing.differs.stands => Verdict::Foreign,
@@ -261,6 +261,19 @@ impl Prover {
                     Some(values) => Verdict::Wrong { columns, values },
                 }
             }
+        }
+    }
+
+    /// Whether its owner has taken the row back, so that nobody wrote what stands, if anything does.
+    fn is_taken_back(&self, owner: &Owner, standing: Option<&Standing>) -> bool {
+        match self.owners.stream(owner.batch).pin.destination.write {
+            Write::Remove => true,
+            // The values before are the application's, but for a row that we had brought up to date.
+            Write::Restore => {
+                let is_due = standing.is_some_and(|standing| !standing.differs.stands);
+                is_due && self.unit().definition().destination.write != Write::Insert
+            }
+            Write::Insert | Write::Update { .. } => false,
         }
     }
 

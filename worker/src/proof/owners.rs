@@ -1,16 +1,16 @@
 //! Who wrote a row last: the newest batch of a run that stands, by the keys that the journal has. Of each batch only the
 //! ends of its keys are held, and as many unpacked ones as memory allows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backend::Database;
 use crate::core::event::{BatchCommitted, PartitionPlanned};
-use crate::core::plan::{Destination, UnitPin};
+use crate::core::plan::{Destination, UnitPin, Write};
 use crate::core::state::RunStatus;
 use crate::error::{Doing, Error, Result};
-use crate::standing::batches_from;
-use crate::{journal, projection, runs};
+use crate::standing::{self, batches_from};
+use crate::{journal, projection, repair, runs};
 
 /// How many bytes unpacked batches may take.
 const MEMORY: usize = 32 << 20;
@@ -167,10 +167,9 @@ impl Owners {
             .doing("reading provenance")?;
         let batches = batches_from(&read, (&stream.run, &name, seq), limit).await?;
         read.rollback().await.doing("reading provenance")?;
-        let digests = |(seq, batch, written): (i64, BatchCommitted, Vec<_>)| {
-            let written: Vec<crate::provenance::Written> = written;
-            let digests = written.into_iter().map(|row| (row.key, row.digest));
-            (seq, batch, digests.collect())
+        let digests = |batch: standing::Batch| {
+            let digests = batch.rows.into_iter().map(|row| (row.key, row.digest));
+            (batch.seq, batch.event, digests.collect())
         };
         Ok(batches.into_iter().map(digests).collect())
     }
@@ -205,6 +204,43 @@ impl Owners {
             }
         }
         Ok(owners)
+    }
+
+    /// Of these keys, those that a run has taken back and nobody wrote since: the digest of what stands, where the values
+    /// before do.
+    ///
+    /// # Errors
+    /// The database's; provenance that was changed.
+    pub(crate) async fn taken_back(
+        &self,
+        run: &str,
+        keys: impl IntoIterator<Item = &str>,
+    ) -> Result<HashMap<String, Option<u64>>> {
+        let last = self.of(keys).await?;
+        let back = last.into_iter().filter_map(|(key, owner)| {
+            let stream = self.stream(owner.batch);
+            let how = &stream.pin.destination.write;
+            let stands = (*how == Write::Restore).then_some(owner.digest);
+            (stream.run == run && how.takes_back()).then(|| (key.to_owned(), stands))
+        });
+        Ok(back.collect())
+    }
+
+    /// Of these keys, those of rows that another run made anew last: they are not this one's any more, whatever they hold.
+    ///
+    /// # Errors
+    /// The database's; provenance that was changed.
+    pub(crate) async fn made_anew(
+        &self,
+        run: &str,
+        keys: impl IntoIterator<Item = &str>,
+    ) -> Result<HashSet<String>> {
+        let last = self.of(keys).await?;
+        let others = last.into_iter().filter(|(_, owner)| {
+            let stream = self.stream(owner.batch);
+            stream.run != run && stream.pin.destination.write == Write::Insert
+        });
+        Ok(others.map(|(key, _)| key.to_owned()).collect())
     }
 
     /// The place of a batch's stream among all.
@@ -302,11 +338,16 @@ pub(crate) async fn standing_rows(
         let (state, _) = runs::load(database.connection(), &run).await?;
         for row in projection::load(database.connection(), &run).await? {
             let origin = state.started.origin(&row.unit);
-            let is_rewritten = row.unit.ends_with(crate::repair::REWRITTEN) && origin != row.unit;
-            if units.contains(&origin) && !is_rewritten && !state.is_undone(&row.unit) {
-                let left = row.written - row.removed - row.kept - row.gone;
-                *standing.entry(origin.to_owned()).or_default() += left;
+            if !units.contains(&origin) || state.is_undone(&row.unit) {
+                continue;
             }
+            let own = row.unit.strip_prefix(origin).unwrap_or_default();
+            let left = row.written - row.removed - row.kept - row.gone;
+            *standing.entry(origin.to_owned()).or_default() += match own {
+                repair::REWRITTEN | repair::REVERTED => 0,
+                repair::REMOVED | repair::RESTORED => -left,
+                _ => left,
+            };
         }
     }
     Ok(standing)

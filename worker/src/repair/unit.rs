@@ -6,14 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{MISSING, REPLAYED, REWRITTEN};
+use super::{AGAIN, MISSING, REPLAYED, REWRITTEN};
 use crate::backend::Database;
 use crate::core::event::{Cursor, Input};
 use crate::core::plan::{Definition, Destination, Write};
 use crate::core::state::RunState;
 use crate::engine::Plan;
 use crate::error::Result;
-use crate::proof::{Judged, Prover, Verdict};
+use crate::journal;
+use crate::proof::{Judged, Owners, Prover, Verdict};
 use crate::source::Source;
 use crate::unit::{Item, Page, Parts, Range, Row, SourceTable, Unit};
 
@@ -71,7 +72,22 @@ impl Shared {
         }
     }
 
-    fn unit(&self) -> &dyn Unit {
+    /// The source as the repaired run saw it.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The run that is open now, which takes rows back, and who wrote each row last.
+    pub(super) async fn taken(&self) -> Result<(String, Owners)> {
+        let Definition {
+            name, destination, ..
+        } = self.unit().definition();
+        let run = journal::newest_run(self.database.connection()).await?;
+        let owners = Owners::load(&self.database, name, destination).await?;
+        Ok((run.unwrap_or_default(), owners))
+    }
+
+    pub(super) fn unit(&self) -> &dyn Unit {
         self.plan[self.place].as_ref()
     }
 
@@ -90,7 +106,7 @@ impl Shared {
     }
 
     /// A definition derived from the unit's; `repaired` are the names of all units that are repaired.
-    fn definition(
+    pub(super) fn definition(
         &self,
         suffix: &str,
         summary: &str,
@@ -100,6 +116,7 @@ impl Shared {
         let unit = self.unit().definition();
         let all: &[&str] = match suffix {
             REPLAYED => &[REPLAYED],
+            AGAIN => &[AGAIN],
             _ => &[MISSING, REWRITTEN],
         };
         let repairs = |name: &String| {

@@ -104,8 +104,8 @@ pub async fn image(database: &Database, destination: &Destination) -> Result<Vec
         )));
     }
     Ok(match destination.write {
-        Write::Insert => columns,
-        Write::Update { .. } => destination
+        Write::Insert | Write::Remove => columns,
+        Write::Update { .. } | Write::Restore => destination
             .values()
             .iter()
             .map(|column| column.name.clone())

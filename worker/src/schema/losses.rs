@@ -98,6 +98,8 @@ async fn losses(
             Write::Insert => {
                 questions.push((format!("SELECT count(*) FROM {table}"), what.clone()));
             }
+            // No plan's own unit takes back.
+            Write::Remove | Write::Restore => {}
             Write::Update { .. } => {
                 let there = |column: &&Column| columns.contains(&column.name);
                 for column in destination.values().iter().filter(there) {

@@ -27,7 +27,7 @@ use crate::provenance::Written;
 use crate::retry::Retry;
 use crate::runs;
 use crate::shutdown::Shutdown;
-use crate::standing::{examine, newest_batch, references};
+use crate::standing::{examine, examine_undo, newest_batch, references};
 use crate::write::{self, Lock};
 
 /// Into how many statements the removal of a batch is cut at most. A batch is undone whole, with its event, so where one
@@ -275,7 +275,7 @@ async fn undo_batch(
     let nothing = HashSet::new();
     let lock = Lock::ForUpdate;
     let stale = examine(&transaction, pin, &[], (&refreshed, &nothing), lock).await?;
-    let found = examine(&transaction, pin, references, (&written, &nothing), lock).await?;
+    let found = examine_undo(&transaction, pin, references, (&written, &nothing), lock).await?;
     point("examined");
     let mut restored = 0;
     for piece in pieces_of(&stale.ours, pieces) {
@@ -289,7 +289,14 @@ async fn undo_batch(
                 let keys: Vec<_> = piece.iter().map(|row| row.key.as_str()).collect();
                 write::remove(&transaction, &pin.destination, &keys).await?
             }
-            Write::Update { .. } => write::restore(&transaction, &pin.destination, piece).await?,
+            Write::Update { .. } | Write::Restore => {
+                write::restore(&transaction, &pin.destination, piece).await?
+            }
+            Write::Remove => {
+                let types = database.types(&pin.destination.table).await?;
+                let image = (&*pin.image, &types);
+                write::put_back(&transaction, &pin.destination, image, piece).await?
+            }
         };
         removed.extend(taken_back);
     }

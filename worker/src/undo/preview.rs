@@ -9,7 +9,7 @@ use crate::backend::Database;
 use crate::core::event::{Event, Kept};
 use crate::core::state::{RunState, RunStatus, UnitStatus};
 use crate::error::{Doing, Error, Result};
-use crate::standing::{examine, newest_batches, references};
+use crate::standing::{examine, examine_undo, newest_batches, references};
 use crate::write::Lock;
 use crate::{journal, projection, runs};
 
@@ -159,7 +159,7 @@ pub async fn preview(
                     written.into_iter().partition(|row| row.is_refreshed(how));
                 let (refreshed, found) = (
                     examine(&transaction, pin, &[], (&refreshed, &back), Lock::None).await?,
-                    examine(
+                    examine_undo(
                         &transaction,
                         pin,
                         &references,

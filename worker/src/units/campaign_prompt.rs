@@ -48,6 +48,10 @@ impl Unit for CampaignPrompt {
         vec![table("Campaign", false, &["id", "metadata", "createdAt"])]
     }
 
+    fn tenant(&self) -> Option<&str> {
+        Some("t.\"tenantId\"")
+    }
+
     async fn split(&self, source: &Source, _section: usize, parts: Parts) -> Result<Vec<Range>> {
         source.split("Campaign", "id", parts).await
     }

@@ -68,6 +68,10 @@ impl Unit for PromptPerformance {
         ]
     }
 
+    fn tenant(&self) -> Option<&str> {
+        Some("(SELECT c.\"tenantId\" FROM \"Campaign\" c WHERE c.\"id\" = t.\"campaignId\")")
+    }
+
     async fn split(&self, source: &Source, _section: usize, parts: Parts) -> Result<Vec<Range>> {
         let mut ranges = source.split("Campaign", "id", parts).await?;
         let share = i64::try_from(ranges.len()).unwrap_or(1);

@@ -94,8 +94,10 @@ impl Found<'_> {
             let how = &pin.destination.write;
             let inserted = written.iter().filter(|row| !row.is_refreshed(how));
             spoken_of += i64::try_from(inserted.count()).unwrap_or(i64::MAX);
+            // What was taken back stands no more, or is the application's again.
             let differing = written
                 .iter()
+                .filter(|_| !how.takes_back())
                 .filter(|row| standing.get(&row.key) != Some(&row.digest));
             let differing = differing.map(|row| row.key.as_str()).collect();
             for key in self.written_last(place, pin, origin, differing).await? {

@@ -186,7 +186,7 @@ async fn count(database: &Database, unit: &dyn Unit) -> Result<Count> {
     let destination = &definition.destination;
     let table = quote(&destination.table);
     let (sql, name) = match &destination.write {
-        Write::Insert => (
+        Write::Insert | Write::Remove | Write::Restore => (
             format!("SELECT count(*) AS \"count\" FROM {table}"),
             destination.table.clone(),
         ),

@@ -34,7 +34,7 @@ pub async fn differing(
     let dialect = Dialect::of(connection);
     let (table, key) = (quote(&destination.table), quote(&destination.key));
     let stands = match &destination.write {
-        Write::Insert => format!("{table}.{key} IS NOT NULL"),
+        Write::Insert | Write::Remove | Write::Restore => format!("{table}.{key} IS NOT NULL"),
         Write::Update { guard } => {
             format!("({table}.{key} IS NOT NULL AND NOT COALESCE(({guard}), FALSE))")
         }

@@ -6,6 +6,7 @@ mod set;
 mod shown;
 mod standing;
 mod taken;
+mod withdraw;
 
 use std::collections::HashMap;
 
@@ -21,8 +22,9 @@ use crate::unit::Row;
 
 pub use self::compare::{Differs, differing};
 pub use self::shown::shown;
-pub use self::standing::{Lock, digests, present, remove, restore};
+pub use self::standing::{Lock, digests, of_tenant, present, remove, restore};
 pub use self::taken::taken;
+pub use self::withdraw::{held, put_back, remove_whole};
 
 /// What becomes of an insert's row that the destination holds already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,9 @@ pub async fn write(
         }
         Write::Insert => insert(connection, destination, image, rows, present).await,
         Write::Update { guard } => update(connection, destination, guard, image, rows).await,
+        Write::Remove | Write::Restore => {
+            Err(DbErr::Custom("it takes back, and writes nothing".into()))
+        }
     }
     .doing(doing())
 }

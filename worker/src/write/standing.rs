@@ -29,6 +29,31 @@ pub async fn present(
         .doing(format!("looking up keys in {}", destination.table))
 }
 
+/// Which of these keys are of a tenant's rows; `told` is the expression that tells a row's.
+///
+/// # Errors
+/// The database's.
+pub async fn of_tenant(
+    connection: &impl ConnectionTrait,
+    destination: &Destination,
+    (told, tenant): (&str, &str),
+    keys: &[&str],
+) -> Result<HashSet<String>> {
+    let dialect = Dialect::of(connection);
+    let key = quote(&destination.key);
+    let sql = format!(
+        "SELECT t.{key} AS \"key\" FROM {} t WHERE {} AND {told} = $2",
+        quote(&destination.table),
+        dialect.is_any(&format!("t.{key}"), "$1"),
+    );
+    let rows = backend::all(connection, &sql, [dialect.texts(keys), tenant.into()]).await;
+    rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "key")).collect())
+        .doing(format!(
+            "looking for a tenant's rows of {}",
+            destination.table
+        ))
+}
+
 /// The rows of these keys as they are: each key that is there, with its digest; locked where `lock` is given.
 ///
 /// # Errors
@@ -53,8 +78,8 @@ pub async fn digests(
             Lock::ForUpdate => format!(
                 " ORDER BY {key}{}",
                 match destination.write {
-                    Write::Insert => dialect.for_update(),
-                    Write::Update { .. } => dialect.for_no_key_update(),
+                    Write::Insert | Write::Remove => dialect.for_update(),
+                    Write::Update { .. } | Write::Restore => dialect.for_no_key_update(),
                 }
             ),
         },

@@ -87,8 +87,8 @@ async fn swallowed(
     let dialect = Dialect::of(connection);
     let (table, key) = (quote(&destination.table), quote(&destination.key));
     let condition = match &destination.write {
-        Write::Insert => "TRUE",
         Write::Update { guard } => guard,
+        Write::Insert | Write::Remove | Write::Restore => "TRUE",
     };
     let sql = format!(
         "SELECT {key} AS \"key\", {} AS \"ours\", {} AS \"image\" FROM {table} WHERE {} AND ({condition})",
@@ -119,7 +119,7 @@ async fn swallowed(
         }
     }
     Ok(match destination.write {
-        Write::Insert => {
+        Write::Insert | Write::Remove | Write::Restore => {
             let absent = left.iter().filter(|key| !there.contains(**key));
             absent.map(|key| (*key).to_owned()).collect()
         }

@@ -63,6 +63,9 @@ enum Verb {
     Remove,
     /// It puts back the values that the unit overwrote.
     Restore,
+    /// It puts back rows that the unit took back.
+    #[serde(rename = "put back")]
+    PutBack,
 }
 
 impl Plan {
@@ -74,7 +77,8 @@ impl Plan {
         kept: Vec<(String, Kept)>,
     ) -> Self {
         let verb = |unit: &str| match state.started.destination(unit).map(|place| &place.write) {
-            Some(plan::Write::Update { .. }) => Verb::Restore,
+            Some(plan::Write::Update { .. } | plan::Write::Restore) => Verb::Restore,
+            Some(plan::Write::Remove) => Verb::PutBack,
             Some(plan::Write::Insert) | None => Verb::Remove,
         };
         Self {
@@ -172,6 +176,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         let verb = match verb {
             Verb::Remove => "remove",
             Verb::Restore => "restore",
+            Verb::PutBack => "put back",
         };
         let rows = count(undo.removed, "row");
         let _ = write!(text, "  {}: {verb} {rows} of {}", undo.unit, undo.table);
@@ -219,6 +224,7 @@ pub(crate) fn done(plan: &Plan) -> String {
             let verb = match verb {
                 Verb::Remove => "removed",
                 Verb::Restore => "restored",
+                Verb::PutBack => "put back",
             };
             let rows = count(undo.removed, "row");
             let _ = writeln!(

@@ -4,6 +4,7 @@ mod control;
 mod evidence;
 mod kind;
 mod run;
+mod scope;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub use self::run::{
     BatchCommitted, BatchUndone, Cursor, Input, Kept, Mark, OwedIndex, PartitionPlanned, Purpose,
     Repairs, RunStarted, UnitCompleted,
 };
+pub use self::scope::{Scope, Told};
 
 /// The version of the payloads that this build writes. A journal with a newer one may be shown, never appended to.
 ///
@@ -30,7 +32,8 @@ pub use self::run::{
 ///   `FollowEnded`, `CaughtUp`.
 /// - 5: `RunPaused`, `RunResumed`, `RunCancelled`, `SettingsChanged`, `SettingsApplied`; `Repairs` tells of a run that tries
 ///   again what another set aside; `Mark` tells the server's life.
-pub const FORMAT: i32 = 5;
+/// - 6: `Repairs` tells of a run that takes back a part of another, and of one that writes it again.
+pub const FORMAT: i32 = 6;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

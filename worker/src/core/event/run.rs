@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::scope::Scope;
 use crate::core::plan::{Destination, UnitPin};
 
 /// Everything that a resume depends on.
@@ -56,6 +57,12 @@ pub struct Repairs {
     /// Whether it tries again what the other run set aside, and nothing else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub set_aside: bool,
+    /// What it takes back of the other run, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_back: Option<Scope>,
+    /// Whether it then writes again what it has taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// What a run is for.
@@ -68,6 +75,10 @@ pub enum Purpose {
     Repair,
     /// To try again what another run set aside.
     Replay,
+    /// To take back a part of what another run wrote.
+    Undo,
+    /// To take back a part of what another run wrote, and to write it again.
+    Redo,
 }
 
 impl Purpose {
@@ -78,6 +89,8 @@ impl Purpose {
             Self::Backfill => "worker run",
             Self::Repair => "cli repair",
             Self::Replay => "cli quarantine replay",
+            Self::Undo => "cli rollback",
+            Self::Redo => "cli redo",
         }
     }
 }
@@ -86,9 +99,11 @@ impl Repairs {
     /// What such a run is for.
     #[must_use]
     pub fn purpose(&self) -> Purpose {
-        match self.set_aside {
-            true => Purpose::Replay,
-            false => Purpose::Repair,
+        match (&self.takes_back, self.again, self.set_aside) {
+            (Some(_), false, _) => Purpose::Undo,
+            (Some(_), true, _) => Purpose::Redo,
+            (None, _, true) => Purpose::Replay,
+            (None, _, false) => Purpose::Repair,
         }
     }
 }

@@ -143,6 +143,10 @@ impl Unit for IntelligenceEvent {
         }
     }
 
+    fn tenant(&self) -> Option<&str> {
+        Some("t.\"tenantId\"")
+    }
+
     fn checks(&self) -> Vec<crate::unit::Check> {
         vec![crate::unit::Check {
             counts: "future-dated events",

@@ -158,6 +158,10 @@ impl Unit for KpiHistory {
         true
     }
 
+    fn tenant(&self) -> Option<&str> {
+        Some("t.\"tenantId\"")
+    }
+
     fn checks(&self) -> Vec<Check> {
         vec![Check {
             counts: "negative KPI values",
