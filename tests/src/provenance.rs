@@ -39,6 +39,21 @@ pub async fn entries(database: &Database) -> Result<BTreeMap<Key, u64>> {
     Ok(entries)
 }
 
+/// The rows that batches wrote of which the event `j` meets a condition, as often as they were written.
+pub async fn of_batches(database: &Database, condition: &str) -> Result<Vec<Key>> {
+    let sql = format!(
+        "SELECT r.table_name, r.keys FROM backstitch_journal_rows r JOIN backstitch_journal j \
+         ON j.run = r.run AND j.stream = r.stream AND j.seq = r.seq WHERE {condition}"
+    );
+    let mut written = Vec::new();
+    for row in database.query(&sql).await? {
+        let table: String = row.try_get_by_index(0)?;
+        let keys: Vec<u8> = row.try_get_by_index(1)?;
+        written.extend(decode(&keys)?.into_iter().map(|key| (table.clone(), key)));
+    }
+    Ok(written)
+}
+
 /// Fails unless exactly these rows have an entry, and each has one.
 pub fn check(entries: &BTreeMap<Key, u64>, written: &BTreeSet<Key>) -> Result<()> {
     let mut wrong = Vec::new();

@@ -38,7 +38,7 @@ impl Role {
             ["schema", "up" | "down", ..] => Self::Owner,
             ["rollback", ..] => Self::Undo,
             ["checklist", "tick" | "reopen", ..] | ["signoff" | "certificate", ..] => Self::Worker,
-            ["repair", ..] => Self::Repair,
+            ["repair" | "redo", ..] => Self::Repair,
             ["run", ..] => Self::Operator,
             ["validate", options @ ..] if !options.is_empty() => Self::Worker,
             _ => Self::Viewer,

@@ -143,7 +143,7 @@ async fn begin(
     let base = (run.as_str(), &state);
     let preview = repair::preview_undo(database, &mending.plan, base, &scope, EXAMPLES).await?;
     let planned = Part::planned(purpose, &run, preview);
-    if word.dry_run || planned.rows() == 0 {
+    if word.dry_run || planned.is_nothing() {
         return Ok(Some(planned));
     }
     let question = match purpose {

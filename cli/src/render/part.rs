@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use worker::core::event::{Kept, Purpose};
-use worker::repair::{AGAIN, Preview, REMOVED, RESTORED};
+use worker::repair::{AGAIN, Preview, REMOVED, RESTORED, REVERTED};
 use worker::report::number;
 use worker::status;
 
@@ -32,6 +32,9 @@ struct Unit {
     unit: String,
     /// Rows that are removed, or put back to their values before.
     taken_back: i64,
+    /// Rows that were brought up to date and hold again what they held before; those among them that the run also made are
+    /// then removed.
+    reverted: i64,
     /// Rows that are left alone: edited since, referred to by others, or kept by a trigger.
     kept: i64,
     /// Rows that are written again.
@@ -61,9 +64,10 @@ impl Part {
 
     /// From a preview.
     pub(crate) fn planned(purpose: Purpose, run: &str, preview: Preview) -> Self {
-        let units = preview.units.into_iter().map(|unit| Unit {
+        let units = preview.units.into_iter().map(|(unit, reverted)| Unit {
             unit: unit.unit,
             taken_back: unit.removed,
+            reverted,
             kept: unit.kept,
             written: 0,
         });
@@ -91,7 +95,9 @@ impl Part {
             } else {
                 of.kept += unit.quarantined;
             }
-            if unit.unit.ends_with(REMOVED) || unit.unit.ends_with(RESTORED) {
+            if unit.unit.ends_with(REVERTED) {
+                of.reverted += unit.written;
+            } else if unit.unit.ends_with(REMOVED) || unit.unit.ends_with(RESTORED) {
                 of.taken_back += unit.written;
             }
         }
@@ -103,9 +109,10 @@ impl Part {
         }
     }
 
-    /// Rows that are taken back.
-    pub(crate) fn rows(&self) -> i64 {
-        self.units.iter().map(|unit| unit.taken_back).sum()
+    /// Whether nothing stands that is to be taken back.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let mut units = self.units.iter();
+        units.all(|unit| unit.taken_back == 0 && unit.reverted == 0)
     }
 }
 
@@ -115,7 +122,8 @@ pub(crate) fn text(part: &Part) -> String {
         return "nothing to take back: no run stands in this database".into();
     };
     let is_redo = part.purpose == Purpose::Redo;
-    let rows = count(part.rows(), "row");
+    let rows = part.units.iter().map(|unit| unit.taken_back).sum();
+    let rows = count(rows, "row");
     let kept: i64 = part.units.iter().map(|unit| unit.kept).sum();
     let mut text = match &part.own {
         None if is_redo => format!("of run {run}, to be taken back and written again: {rows}\n"),
@@ -139,6 +147,10 @@ pub(crate) fn text(part: &Part) -> String {
             None => write!(text, "take back {}", count(unit.taken_back, "row")),
             Some(_) => write!(text, "took back {}", count(unit.taken_back, "row")),
         };
+        if unit.reverted > 0 {
+            let reverted = count(unit.reverted, "row");
+            let _ = write!(text, ", put back what {reverted} held before");
+        }
         if unit.kept > 0 {
             let verb = if part.own.is_some() { "kept" } else { "keep" };
             let _ = write!(text, ", {verb} {}", number(unit.kept));
@@ -157,6 +169,17 @@ pub(crate) fn text(part: &Part) -> String {
         if more > 0 {
             let _ = writeln!(text, "  … and {} more", number(more));
         }
+    }
+    let is_less = |unit: &&Unit| is_redo && part.own.is_some() && unit.written < unit.taken_back;
+    for unit in part.units.iter().filter(is_less) {
+        let _ = writeln!(
+            text,
+            "note: {} of {} are not given by their source any more; what it gives under other keys is written by `cli repair \
+             --unit {}`",
+            count(unit.taken_back - unit.written, "row"),
+            unit.unit,
+            unit.unit
+        );
     }
     if let Some(own) = part.own.as_ref().filter(|_| kept > 0) {
         let _ = writeln!(
@@ -192,13 +215,16 @@ mod tests {
             why: "edited since it was written".into(),
         };
         Preview {
-            units: vec![UnitUndo {
-                unit: "kpi_history".into(),
-                table: "KPIHistory".into(),
-                removed: 1_200,
-                kept: 2,
-                gone: 0,
-            }],
+            units: vec![(
+                UnitUndo {
+                    unit: "kpi_history".into(),
+                    table: "KPIHistory".into(),
+                    removed: 1_200,
+                    kept: 2,
+                    gone: 0,
+                },
+                7,
+            )],
             kept: vec![("kpi_history".into(), row)],
             without_tenant: vec!["agent_feedback".into()],
         }
@@ -209,7 +235,7 @@ mod tests {
         let text = text(&Part::planned(Purpose::Redo, "0199", preview()));
         for part in [
             "of run 0199, to be taken back and written again: 1,200 rows",
-            "kpi_history: take back 1,200 rows, keep 2",
+            "kpi_history: take back 1,200 rows, put back what 7 rows held before, keep 2",
             "kpi_history k1: edited since",
             "… and 1 more",
             "unit agent_feedback does not tell whose its rows are",

@@ -43,6 +43,7 @@ mod late;
 mod operator;
 mod oracle;
 mod pace;
+mod part;
 mod plan;
 mod preflight;
 mod refusals;

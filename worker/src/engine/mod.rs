@@ -43,7 +43,7 @@ use crate::projection::Row;
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::unit::Unit;
-use crate::{runs, schema};
+use crate::{fault, runs, schema};
 
 /// An ordered list of units.
 pub type Plan = Arc<Vec<Box<dyn Unit>>>;
@@ -227,9 +227,12 @@ pub async fn work(
         met: Mutex::default(),
         standing: refresh::Standing::default(),
     });
-    let release = env!("CARGO_PKG_VERSION").to_owned();
+    let release = match fault::is_told("of another release") {
+        true => "0.0.9",
+        false => env!("CARGO_PKG_VERSION"),
+    };
     let started = Event::WorkerStarted {
-        release,
+        release: release.to_owned(),
         process: std::process::id(),
         workers: context.steering.workers(),
     };

@@ -1,27 +1,25 @@
 //! What was written, computed from its source again: what is to be thought of each row that differs. Reads only, a page
 //! at a time, in short transactions.
 
+mod acquit;
 mod owners;
 mod verdict;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::backend::Database;
-use crate::core::event::{Cursor, RunStarted};
+use crate::core::event::RunStarted;
 use crate::core::plan::{Definition, Write};
 use crate::engine::Plan;
 use crate::error::{Doing, Result};
 use crate::journal;
 use crate::source::Source;
-use crate::unit::{Item, Page, Range, Row, Unit};
+use crate::unit::{Item, Row, Unit};
 use crate::write::{self, Differs, Lock};
 
 use self::owners::{Owner, Stream};
 pub(crate) use self::owners::{Owners, standing_rows};
 pub(crate) use self::verdict::{DELETED, Judged, Verdict};
-
-/// Pages of a batch's own range that are read at most to find the report that it wrote.
-const MOST_PAGES: usize = 64;
 
 /// Proves the rows of one unit, as a run wrote them.
 pub(crate) struct Prover {
@@ -238,7 +236,15 @@ impl Prover {
         standing: Option<&Standing>,
         owner: Option<&Owner>,
     ) -> Verdict {
-        let Some(owner) = owner.filter(|owner| !self.is_taken_back(owner, standing)) else {
+        // What was put back is the application's again, but for a row that we had brought up to date.
+        let is_due = standing.is_some_and(|standing| !standing.differs.stands);
+        let is_given_up = is_due && self.unit().definition().destination.write != Write::Insert;
+        let is_ours = |owner: &&Owner| match self.owners.how(owner) {
+            Write::Remove => false,
+            Write::Restore => !is_given_up,
+            Write::Insert | Write::Update { .. } => true,
+        };
+        let Some(owner) = owner.filter(is_ours) else {
             return match standing {
                 None => Verdict::Nothing("the application's own"),
                 Some(standing) if standing.differs.stands => Verdict::Foreign,
@@ -264,115 +270,12 @@ impl Prover {
         }
     }
 
-    /// Whether its owner has taken the row back, so that nobody wrote what stands, if anything does.
-    fn is_taken_back(&self, owner: &Owner, standing: Option<&Standing>) -> bool {
-        match self.owners.stream(owner.batch).pin.destination.write {
-            Write::Remove => true,
-            // The values before are the application's, but for a row that we had brought up to date.
-            Write::Restore => {
-                let is_due = standing.is_some_and(|standing| !standing.differs.stands);
-                is_due && self.unit().definition().destination.write != Write::Insert
-            }
-            Write::Insert | Write::Update { .. } => false,
-        }
-    }
-
     /// Whether a partition looked through the run's own window, or wrote in a pass of the run's own as of an earlier
     /// instant, which is looked at for itself.
     fn is_comparable(&self, wrote: &Stream) -> bool {
         let started = &self.started;
         (wrote.begun, wrote.window_days) == (started.as_of, started.window_days)
             && (wrote.as_of == self.as_of || wrote.run == self.run)
-    }
-
-    /// Takes those off the wrong rows of which another report in the same section was written, or that are right as of
-    /// the instant of the pass that wrote them: the batch's own part of the source tells, read once more.
-    async fn acquit(
-        &self,
-        source: &Source,
-        rows: &[Row],
-        verdicts: &mut [Verdict],
-        owners: &HashMap<&str, Owner>,
-    ) -> Result<()> {
-        let mut suspects: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (place, (row, verdict)) in rows.iter().zip(verdicts.iter()).enumerate() {
-            if let (Verdict::Wrong { .. } | Verdict::Altered(_), Some(owner)) =
-                (verdict, owners.get(row.key.as_str()))
-            {
-                suspects.entry(owner.batch).or_default().push(place);
-            }
-        }
-        for (batch, places) in suspects {
-            let keys = places.iter().map(|place| rows[*place].key.as_str());
-            let reports = self.reports(source, batch, keys.collect()).await?;
-            let others: Vec<Row> = places
-                .iter()
-                .filter_map(|place| {
-                    let row = &rows[*place];
-                    let report = reports.get(&row.key)?;
-                    (report.values != row.values).then(|| report.clone())
-                })
-                .collect();
-            let differing = self.compare(&others, owners).await?;
-            let right: HashSet<&str> = others
-                .iter()
-                .map(|row| row.key.as_str())
-                .filter(|key| !differing.contains_key(*key))
-                .collect();
-            for place in places {
-                let row = &rows[place];
-                if right.contains(row.key.as_str()) {
-                    let report = reports.get(&row.key);
-                    verdicts[place] = match report.is_some_and(|report| report.source == row.source)
-                    {
-                        true => Verdict::Right,
-                        false => Verdict::Nothing(REPEATED),
-                    };
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The first report of each of these keys in the part of the source that a batch covers.
-    async fn reports(
-        &self,
-        source: &Source,
-        batch: usize,
-        keys: HashSet<&str>,
-    ) -> Result<HashMap<String, Row>> {
-        let Stream { planned, as_of, .. } = self.owners.stream(batch);
-        let source = &source.at(*as_of);
-        let event = self.owners.event(batch).await?;
-        let range = Range {
-            lower: planned.lower.clone(),
-            upper: planned.upper.clone(),
-            estimate: planned.estimate,
-        };
-        let section = usize::try_from(planned.section).unwrap_or(0);
-        let limit = u32::try_from(event.read.clamp(1, 2_000)).unwrap_or(1);
-        let mut reports: HashMap<String, Row> = HashMap::new();
-        let mut cursor: Option<Cursor> = event.from.clone();
-        for _ in 0..MOST_PAGES {
-            let page = self
-                .unit()
-                .read(source, section, &range, cursor.as_ref(), limit);
-            let Page {
-                items, to, last, ..
-            } = page.await?;
-            for item in items {
-                if let Item::Row(row) = item
-                    && keys.contains(row.key.as_str())
-                {
-                    reports.entry(row.key.clone()).or_insert(row);
-                }
-            }
-            if last || to == event.to || reports.len() == keys.len() {
-                break;
-            }
-            cursor = to;
-        }
-        Ok(reports)
     }
 
     /// Which of the missing and the bad rows the run has set aside.

@@ -218,8 +218,7 @@ impl Owners {
     ) -> Result<HashMap<String, Option<u64>>> {
         let last = self.of(keys).await?;
         let back = last.into_iter().filter_map(|(key, owner)| {
-            let stream = self.stream(owner.batch);
-            let how = &stream.pin.destination.write;
+            let (stream, how) = (self.stream(owner.batch), self.how(&owner));
             let stands = (*how == Write::Restore).then_some(owner.digest);
             (stream.run == run && how.takes_back()).then(|| (key.to_owned(), stands))
         });
@@ -237,10 +236,14 @@ impl Owners {
     ) -> Result<HashSet<String>> {
         let last = self.of(keys).await?;
         let others = last.into_iter().filter(|(_, owner)| {
-            let stream = self.stream(owner.batch);
-            stream.run != run && stream.pin.destination.write == Write::Insert
+            self.stream(owner.batch).run != run && *self.how(owner) == Write::Insert
         });
         Ok(others.map(|(key, _)| key.to_owned()).collect())
+    }
+
+    /// How a row's owner wrote it.
+    pub(crate) fn how(&self, owner: &Owner) -> &Write {
+        &self.stream(owner.batch).pin.destination.write
     }
 
     /// The place of a batch's stream among all.

@@ -16,8 +16,9 @@ use crate::write::Lock;
 /// What would be taken back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preview {
-    /// By unit, in the order in which they are taken back.
-    pub units: Vec<UnitUndo>,
+    /// By unit, in the order in which they are taken back; and how many rows, that were brought up to date, hold again what
+    /// they held before.
+    pub units: Vec<(UnitUndo, i64)>,
     /// Some of the rows that would be left alone, with their units.
     pub kept: Vec<(String, Kept)>,
     /// Units of which no rows are found, as they do not tell whose these are.
@@ -55,7 +56,7 @@ pub async fn preview_undo(
             ..UnitUndo::default()
         };
         // What newer batches brought up to date and will have put back.
-        let mut back = HashSet::new();
+        let mut back: HashSet<String> = HashSet::new();
         for stream in chosen.streams(&pin.name).await? {
             let mut below = i64::MAX;
             while let Some((seq, rows)) = chosen.next(pin, &stream.name, below).await? {
@@ -78,7 +79,8 @@ pub async fn preview_undo(
                 back.extend(stale.ours.into_iter().map(|row| row.key.clone()));
             }
         }
-        preview.units.push(unit);
+        let reverted = i64::try_from(back.len()).unwrap_or(i64::MAX);
+        preview.units.push((unit, reverted));
     }
     Ok(preview)
 }
