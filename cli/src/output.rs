@@ -28,6 +28,22 @@ pub(crate) fn result(text: &str) -> Result {
     }
 }
 
+/// Prints lines to the byte, also what a terminal would take for a command: they are for a program. A reader that has gone
+/// away is no error.
+pub(crate) fn exactly(lines: &str) -> Result {
+    if is_closed() || lines.is_empty() {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        written => written.map_err(stop::unwritten),
+    }
+}
+
 /// Prints a result as one JSON document.
 pub(crate) fn json(document: &impl Serialize) -> Result {
     let text = serde_json::to_string_pretty(document);

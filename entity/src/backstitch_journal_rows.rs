@@ -26,6 +26,11 @@ pub struct Model {
     pub digests: Vec<u8>,
     /// For updates: a JSON array with the values before, in the order of the keys.
     pub before: Option<Vec<u8>>,
+    /// The first of the keys in the order of their bytes. None where a release before this column wrote the batch, or
+    /// a key is too long for an index.
+    pub least: Option<String>,
+    /// The last of them.
+    pub greatest: Option<String>,
 }
 
 /// None.

@@ -10,6 +10,7 @@ pub use sea_orm_migration::MigratorTrait;
 
 mod m20251104_000001_journal;
 mod m20251104_000002_intelligence_core;
+mod m20251105_000003_row_lookup;
 mod run_sql;
 
 /// What keeps the journal append-only, as it was made.
@@ -39,10 +40,11 @@ impl Sql {
 
 /// The SQL of all schema changes, in order.
 #[must_use]
-pub fn sql() -> [Sql; 2] {
+pub fn sql() -> [Sql; 3] {
     [
         m20251104_000001_journal::SQL,
         m20251104_000002_intelligence_core::SQL,
+        m20251105_000003_row_lookup::SQL,
     ]
 }
 
@@ -72,6 +74,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20251104_000001_journal::Migration),
             Box::new(m20251104_000002_intelligence_core::Migration),
+            Box::new(m20251105_000003_row_lookup::Migration),
         ]
     }
 

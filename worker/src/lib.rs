@@ -9,6 +9,7 @@ pub mod approval;
 pub mod audit;
 pub mod backend;
 pub mod backup;
+pub mod blame;
 pub mod certificate;
 pub mod chain;
 pub mod compat;

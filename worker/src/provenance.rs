@@ -1,15 +1,20 @@
-//! Provenance: which rows a batch wrote. Packed here, unpacked by undo and validation.
+//! Provenance: which rows a batch wrote. Packed here, unpacked by undo and validation; and which batches wrote a row.
 
 use std::collections::BTreeMap;
 
 use entity::backstitch_journal_rows as rows;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, Select,
 };
 
+use crate::backend::{self, Dialect};
 use crate::core::plan::Write;
 use crate::error::{Doing, Error, Result};
+
+/// The longest key that is kept as an end of its batch: PostgreSQL's indexes hold about 2,700 bytes a row, for both ends and
+/// the table's name.
+const MAX_END_BYTES: usize = 1_000;
 
 /// A row that a batch wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,40 @@ pub struct Packed {
     keys: Vec<u8>,
     digests: Vec<u8>,
     before: Option<Vec<u8>>,
+    ends: Ends,
+}
+
+/// The first and the last of a batch's keys in the order of their bytes, where to look for a key. Not part of what is
+/// hashed, as it follows from the keys. None where a batch has none, or one that no index could hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends(Option<(String, String)>);
+
+impl Ends {
+    /// The ends of a batch's rows.
+    #[must_use]
+    pub fn of(written: &[Written]) -> Self {
+        let mut keys = written.iter().map(|row| row.key.as_str());
+        let Some(first) = keys.next() else {
+            return Self(None);
+        };
+        let (mut least, mut greatest) = (first, first);
+        for key in keys {
+            if key < least {
+                least = key;
+            } else if key > greatest {
+                greatest = key;
+            }
+        }
+        let fits = least.len().max(greatest.len()) <= MAX_END_BYTES;
+        Self(fits.then(|| (least.to_owned(), greatest.to_owned())))
+    }
+
+    /// Whether a look-up that goes by what stands finds each of these rows: it stands for them, or for nothing, and the
+    /// batch is then searched whatever is looked for.
+    #[must_use]
+    pub fn leads_to(&self, written: &[Written]) -> bool {
+        self.0.is_none() || *self == Self::of(written)
+    }
 }
 
 impl Packed {
@@ -64,6 +103,7 @@ impl Packed {
             keys,
             digests,
             before: before.map(String::into_bytes),
+            ends: Ends::of(written),
         })
     }
 
@@ -130,6 +170,7 @@ pub async fn store(
     table: &str,
     packed: Packed,
 ) -> Result<()> {
+    let (least, greatest) = packed.ends.0.unzip();
     let row = rows::ActiveModel {
         run: Set(run.into()),
         stream: Set(stream.into()),
@@ -139,6 +180,8 @@ pub async fn store(
         keys: Set(packed.keys),
         digests: Set(packed.digests),
         before: Set(packed.before),
+        least: Set(least),
+        greatest: Set(greatest),
     };
     rows::Entity::insert(row)
         .exec_without_returning(connection)
@@ -161,10 +204,11 @@ pub async fn newest(
         .filter(rows::Column::Seq.lt(below))
         .order_by_desc(rows::Column::Seq)
         .limit(limit)
+        .into_tuple::<Stored>()
         .all(connection)
         .await
         .doing("looking for the newest batches")?;
-    Ok(found.into_iter().map(|row| (row.seq, row.into())).collect())
+    Ok(found.into_iter().map(|row| (row.0, packed(row))).collect())
 }
 
 /// Loads the provenance of up to `limit` batches of a stream, that of `seq` and the next, by their seq, each with the
@@ -181,38 +225,141 @@ pub async fn load_from(
         .filter(rows::Column::Seq.gte(seq))
         .order_by_asc(rows::Column::Seq)
         .limit(limit)
+        .into_tuple::<Stored>()
         .all(connection)
         .await
         .doing("reading the provenance of batches")?;
-    let with_table = |mut row: rows::Model| {
-        let table = std::mem::take(&mut row.table_name);
-        (row.seq, (table, row.into()))
+    let with_table = |mut row: Stored| {
+        let table = std::mem::take(&mut row.1);
+        (row.0, (table, packed(row)))
     };
     Ok(found.into_iter().map(with_table).collect())
 }
 
-fn of_stream(run: &str, stream: &str) -> Select<rows::Entity> {
-    rows::Entity::find()
+/// The ends of the keys of up to `limit` batches of a stream, that of `seq` and the next, by their seq.
+///
+/// # Errors
+/// The database's; a schema to which they were not added yet.
+pub async fn ends_from(
+    connection: &impl ConnectionTrait,
+    (run, stream, seq): (&str, &str, i64),
+    limit: u64,
+) -> Result<BTreeMap<i64, Ends>> {
+    type Found = (i64, Option<String>, Option<String>);
+    let found: Vec<Found> = rows::Entity::find()
+        .select_only()
+        .columns([
+            rows::Column::Seq,
+            rows::Column::Least,
+            rows::Column::Greatest,
+        ])
         .filter(rows::Column::Run.eq(run))
         .filter(rows::Column::Stream.eq(stream))
+        .filter(rows::Column::Seq.gte(seq))
+        .order_by_asc(rows::Column::Seq)
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await
+        .doing("reading where the keys of batches end")?;
+    let ends = |(seq, least, greatest): Found| {
+        // One alone would lead astray as much as two that are wrong.
+        let ends = match (least, greatest) {
+            (None, None) => None,
+            (least, greatest) => Some((least.unwrap_or_default(), greatest.unwrap_or_default())),
+        };
+        (seq, Ends(ends))
+    };
+    Ok(found.into_iter().map(ends).collect())
 }
 
-impl From<rows::Model> for Packed {
-    fn from(row: rows::Model) -> Self {
-        Self {
-            rows: row.rows,
-            keys: row.keys,
-            digests: row.digests,
-            before: row.before,
-        }
+/// The name of the table in which provenance is kept, and of the column without which no key can be looked up by an index.
+pub(crate) const LOOKED_UP: (&str, &str) = ("backstitch_journal_rows", "least");
+
+/// Where a batch is: its run, stream and seq.
+pub type Place = (String, String, i64);
+
+/// The batches that wrote the row of a key into a table, in no order: by the index where they have ends, by searching their
+/// packed keys where they have none. One that only seems to hold the key may be among them.
+///
+/// # Errors
+/// The database's; a schema to which the ends were not added yet.
+pub async fn holding(
+    connection: &impl ConnectionTrait,
+    table: &str,
+    key: &str,
+) -> Result<Vec<Place>> {
+    let doing = "looking for the batches that wrote a row";
+    let Ok(length) = u32::try_from(key.len()) else {
+        return Ok(Vec::new());
+    };
+    // As it is packed.
+    let needle = [&length.to_le_bytes()[..], key.as_bytes()].concat();
+    let dialect = Dialect::of(connection);
+    let (places, holds) = (
+        "SELECT \"run\", \"stream\", \"seq\" FROM \"backstitch_journal_rows\" WHERE \"table_name\" = $1",
+        dialect.hold("\"keys\"", "$2"),
+    );
+    let indexed = format!(
+        "{places} AND {} <= $3 AND {} >= $3 AND {holds}",
+        dialect.by_bytes("\"least\""),
+        dialect.by_bytes("\"greatest\""),
+    );
+    let others = format!("{places} AND \"least\" IS NULL AND {holds}");
+    let mut found = backend::all(
+        connection,
+        &indexed,
+        [table.into(), needle.clone().into(), key.into()],
+    )
+    .await
+    .doing(doing)?;
+    let searched = backend::all(connection, &others, [table.into(), needle.into()]).await;
+    found.extend(searched.doing(doing)?);
+    let place = |row: &QueryResult| {
+        Ok((
+            row.try_get("", "run")?,
+            row.try_get("", "stream")?,
+            row.try_get("", "seq")?,
+        ))
+    };
+    let places: std::result::Result<_, DbErr> = found.iter().map(place).collect();
+    places.doing(doing)
+}
+
+/// What is stored of a batch: its seq, the table, how many rows, keys, digests, and values before. The ends are left out,
+/// so that a journal is read before they are added to it.
+type Stored = (i64, String, i32, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+
+fn packed((_, _, rows, keys, digests, before): Stored) -> Packed {
+    Packed {
+        rows,
+        keys,
+        digests,
+        before,
+        ends: Ends::default(),
     }
+}
+
+fn of_stream(run: &str, stream: &str) -> Select<rows::Entity> {
+    rows::Entity::find()
+        .select_only()
+        .columns([
+            rows::Column::Seq,
+            rows::Column::TableName,
+            rows::Column::Rows,
+            rows::Column::Keys,
+            rows::Column::Digests,
+            rows::Column::Before,
+        ])
+        .filter(rows::Column::Run.eq(run))
+        .filter(rows::Column::Stream.eq(stream))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Packed, Written};
+    use super::{Ends, MAX_END_BYTES, Packed, Written};
     use crate::fuzz::{bounded, nearly};
 
     /// The parts of what was packed, as texts: of short keys, so that their lengths are.
@@ -275,7 +422,7 @@ mod tests {
             before in prop::option::of(nearly(parts()[2].clone())),
         ) {
             let size = keys.len() + digests.len() + before.as_ref().map_or(0, Vec::len);
-            let packed = Packed { rows, keys, digests, before };
+            let packed = Packed { rows, keys, digests, before, ends: Ends::default() };
             if let Ok(written) = bounded(size, 64, || packed.unpack()) {
                 let again = Packed::pack(&written).expect("small batches pack");
                 prop_assert_eq!((again.rows, &again.keys, &again.digests), (rows, &packed.keys, &packed.digests));
@@ -286,6 +433,23 @@ mod tests {
         fn what_is_packed_comes_back(rows in written()) {
             let packed = Packed::pack(&rows).expect("small batches pack");
             prop_assert_eq!(packed.unpack().expect("what was packed unpacks"), rows);
+        }
+
+        /// Every row lies between the ends of its batch, and both are rows of it; a longer key has none.
+        #[test]
+        fn ends_are_the_first_and_the_last_key(rows in written(), long in any::<bool>()) {
+            let mut rows = rows;
+            if long && let Some(row) = rows.first_mut() {
+                row.key = "x".repeat(MAX_END_BYTES + 1);
+            }
+            let mut bytes: Vec<_> = rows.iter().map(|row| row.key.clone().into_bytes()).collect();
+            bytes.sort();
+            let wanted = bytes.first().cloned().zip(bytes.last().cloned());
+            let wanted = wanted.filter(|(least, greatest)| least.len().max(greatest.len()) <= MAX_END_BYTES);
+            let ends = Ends::of(&rows);
+            prop_assert!(ends.leads_to(&rows) && Ends::default().leads_to(&rows));
+            let ends = ends.0.map(|(least, greatest)| (least.into_bytes(), greatest.into_bytes()));
+            prop_assert_eq!(ends, wanted);
         }
 
         /// A changed byte changes the digest; unpacking it may fail but never panics.

@@ -17,6 +17,7 @@ pub(crate) mod quarantine;
 pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod rollback;
+pub(crate) mod row;
 pub(crate) mod schema;
 pub(crate) mod smoke;
 pub(crate) mod status;

@@ -22,6 +22,7 @@ macro_rules! on_both {
 }
 
 mod answers;
+mod asking;
 mod backup;
 mod bad_input;
 mod budget;

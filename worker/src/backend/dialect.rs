@@ -50,6 +50,24 @@ impl Dialect {
         }
     }
 
+    /// A text in the order of its bytes, whatever the database's collation is.
+    #[must_use]
+    pub fn by_bytes(self, expression: &str) -> String {
+        match self {
+            Self::Postgres => format!("{expression} COLLATE \"C\""),
+            Self::Sqlite => format!("{expression} COLLATE BINARY"),
+        }
+    }
+
+    /// Whether bytes hold other bytes.
+    #[must_use]
+    pub fn hold(self, bytes: &str, others: &str) -> String {
+        match self {
+            Self::Postgres => format!("position({others} IN {bytes}) > 0"),
+            Self::Sqlite => format!("instr({bytes}, {others}) > 0"),
+        }
+    }
+
     /// Any number of texts as one bound value.
     #[must_use]
     pub fn texts(self, texts: &[&str]) -> Value {
@@ -109,6 +127,26 @@ impl Dialect {
         match self {
             Self::Postgres => postgres::millis(column),
             Self::Sqlite => sqlite::millis(column),
+        }
+    }
+
+    /// An expression for a whole number that a JSON text has as this member; 0 where it has none.
+    #[must_use]
+    pub fn member(self, text: &str, name: &str) -> String {
+        match self {
+            Self::Postgres => {
+                format!("COALESCE(CAST(CAST({text} AS JSON) ->> '{name}' AS BIGINT), 0)")
+            }
+            Self::Sqlite => format!("COALESCE(json_extract({text}, '$.{name}'), 0)"),
+        }
+    }
+
+    /// The members of an object that a JSON text has as a member, as rows of `key` and `value`.
+    #[must_use]
+    pub fn members(self, text: &str, name: &str) -> String {
+        match self {
+            Self::Postgres => format!("LATERAL json_each_text(CAST({text} AS JSON) -> '{name}')"),
+            Self::Sqlite => format!("json_each({text}, '$.{name}')"),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::chain::{Head, Link};
 use crate::core::event::{Event, FORMAT};
 use crate::error::{Doing, Error, Result};
 
-pub use self::query::{Filter, count, has_skipped, select};
+pub use self::query::{Filter, count, has_skipped, of_kinds, select, undo_of};
 
 /// The longest key of a bad row; PostgreSQL's indexes hold about 2,700 bytes a row.
 const MAX_KEY_BYTES: usize = 1_000;

@@ -6,6 +6,7 @@ use sea_orm::{
 };
 
 use super::Entry;
+use crate::core::event::{BatchUndone, Event};
 use crate::error::{Doing, Result};
 
 /// Which events to load; an empty filter takes all.
@@ -19,10 +20,32 @@ pub struct Filter {
     pub kind: Option<String>,
     /// With this key.
     pub key: Option<String>,
+    /// Appended by this worker.
+    pub worker: Option<String>,
     /// Since this instant, milliseconds since 1970.
     pub since: Option<i64>,
+    /// Before this instant.
+    pub until: Option<i64>,
     /// After this position.
     pub after: Option<i64>,
+}
+
+impl Filter {
+    /// Whether an event passes.
+    #[must_use]
+    pub fn passes(&self, entry: &Entry) -> bool {
+        let is = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.is_none() || wanted.as_deref() == found
+        };
+        is(&self.run, Some(&entry.run))
+            && is(&self.unit, entry.unit.as_deref())
+            && is(&self.kind, Some(&entry.kind))
+            && is(&self.key, entry.key.as_deref())
+            && is(&self.worker, Some(&entry.worker))
+            && self.since.is_none_or(|since| since <= entry.at)
+            && self.until.is_none_or(|until| entry.at < until)
+            && self.after.is_none_or(|after| after < entry.position)
+    }
 }
 
 /// Up to `limit` events that pass the filter, in the order in which they were appended; `newest` takes the last ones
@@ -75,6 +98,55 @@ pub async fn has_skipped(
     Ok(count.doing("looking for rows that a table did not take")? > 0)
 }
 
+/// A run's events of these kinds, in the order in which they were appended.
+///
+/// # Errors
+/// The database's.
+pub async fn of_kinds(
+    connection: &impl ConnectionTrait,
+    run: &str,
+    kinds: &[&str],
+) -> Result<Vec<Entry>> {
+    table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Kind.is_in(kinds.iter().copied()))
+        .order_by_asc(table::Column::Position)
+        .all(connection)
+        .await
+        .doing("reading the journal")
+}
+
+/// The undo of a batch, where it was undone.
+///
+/// # Errors
+/// The database's.
+pub async fn undo_of(
+    connection: &impl ConnectionTrait,
+    (run, stream): (&str, &str),
+    batch: i64,
+) -> Result<Option<(Entry, BatchUndone)>> {
+    // Payloads are stored to the byte as they were written, and this is never the last of their members.
+    let of_batch = table::Column::Payload.contains(format!("\"batch\":{batch},"));
+    let entries = table::Entity::find()
+        .filter(table::Column::Run.eq(run))
+        .filter(table::Column::Stream.eq(stream))
+        .filter(table::Column::Seq.gt(batch))
+        .filter(table::Column::Kind.eq("BatchUndone"))
+        .filter(of_batch)
+        .all(connection)
+        .await
+        .doing("looking for the undo of a batch")?;
+    for entry in entries {
+        match super::event(&entry)? {
+            Event::BatchUndone(undone) if undone.batch == batch => {
+                return Ok(Some((entry, undone)));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
 /// How many events pass the filter.
 ///
 /// # Errors
@@ -98,8 +170,14 @@ fn filtered(filter: &Filter) -> sea_orm::Select<table::Entity> {
     if let Some(key) = &filter.key {
         query = query.filter(table::Column::Key.eq(key));
     }
+    if let Some(worker) = &filter.worker {
+        query = query.filter(table::Column::Worker.eq(worker));
+    }
     if let Some(since) = filter.since {
         query = query.filter(table::Column::At.gte(since));
+    }
+    if let Some(until) = filter.until {
+        query = query.filter(table::Column::At.lt(until));
     }
     if let Some(after) = filter.after {
         query = query.filter(table::Column::Position.gt(after));

@@ -3,14 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::owners::{Owner, Stream};
-use super::{Prover, REPEATED, Verdict};
-use crate::core::event::Cursor;
+use super::{Prover, REPEATED, Verdict, part};
 use crate::error::Result;
 use crate::source::Source;
-use crate::unit::{Item, Page, Range, Row};
-
-/// Pages of a batch's own range that are read at most to find the report that it wrote.
-const MOST_PAGES: usize = 64;
+use crate::unit::Row;
 
 impl Prover {
     /// Takes those off the wrong rows of which another report in the same section was written, or that are right as of
@@ -70,36 +66,7 @@ impl Prover {
         keys: HashSet<&str>,
     ) -> Result<HashMap<String, Row>> {
         let Stream { planned, as_of, .. } = self.owners.stream(batch);
-        let source = &source.at(*as_of);
         let event = self.owners.event(batch).await?;
-        let range = Range {
-            lower: planned.lower.clone(),
-            upper: planned.upper.clone(),
-            estimate: planned.estimate,
-        };
-        let section = usize::try_from(planned.section).unwrap_or(0);
-        let limit = u32::try_from(event.read.clamp(1, 2_000)).unwrap_or(1);
-        let mut reports: HashMap<String, Row> = HashMap::new();
-        let mut cursor: Option<Cursor> = event.from.clone();
-        for _ in 0..MOST_PAGES {
-            let page = self
-                .unit()
-                .read(source, section, &range, cursor.as_ref(), limit);
-            let Page {
-                items, to, last, ..
-            } = page.await?;
-            for item in items {
-                if let Item::Row(row) = item
-                    && keys.contains(row.key.as_str())
-                {
-                    reports.entry(row.key.clone()).or_insert(row);
-                }
-            }
-            if last || to == event.to || reports.len() == keys.len() {
-                break;
-            }
-            cursor = to;
-        }
-        Ok(reports)
+        part::reports(self.unit(), &source.at(*as_of), planned, &event, &keys).await
     }
 }

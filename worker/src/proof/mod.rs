@@ -3,6 +3,7 @@
 
 mod acquit;
 mod owners;
+mod part;
 mod verdict;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +20,7 @@ use crate::write::{self, Differs, Lock};
 
 use self::owners::{Owner, Stream};
 pub(crate) use self::owners::{Owners, standing_rows};
+pub(crate) use self::part::reports;
 pub(crate) use self::verdict::{DELETED, Judged, Verdict};
 
 /// Proves the rows of one unit, as a run wrote them.

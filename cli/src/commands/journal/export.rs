@@ -5,46 +5,69 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use worker::backend::Database;
+use worker::blame;
 use worker::core::replay::RUN_STREAM;
 use worker::error::Error;
-use worker::journal;
+use worker::journal::{self, Entry, Filter};
 
-use crate::args::{Global, RunArg};
+use super::events::EventArgs;
+use crate::args::Global;
 use crate::stop::{self, Result};
-use crate::{output, render, select};
+use crate::{output, render};
 
 /// Events in a page.
 const PAGE: u64 = 1_000;
 
-/// Export the journal as NDJSON: one event a line with all its columns.
+/// Export the journal, or a part of it, as NDJSON or CSV: one event a line with all its columns.
 ///
-/// Example: `cli journal export -o journal.ndjson`
+/// Example: `cli journal export -o journal.ndjson`, or `cli journal export --kind RowQuarantined --format csv`
 ///
 /// Changes nothing in the database. Safe to repeat; a file that is there already is never overwritten.
 ///
-/// Stream by stream and by seq within it, each run's own stream first, so the hash chains can be checked line by line.
-/// The payload is a string: the exact text that was hashed.
+/// Stream by stream and by seq within it, each run's own stream first, so the hash chains of a whole export can be checked
+/// line by line. The payload is a string: the exact text that was hashed. Fields of CSV are as they are stored too, also
+/// where they begin with =, +, - or @: let a spreadsheet import them as text.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    run: RunArg,
+    events: EventArgs,
+
+    /// How events are written.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Ndjson)]
+    format: Format,
 
     /// Write to this new file rather than to standard output, which `-` names as well.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// One JSON document a line.
+    Ndjson,
+    /// RFC 4180, with a header row.
+    Csv,
+}
+
 /// Exports the journal.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journal_alone().await?;
-    let run = select::named_run(&database, args.run.named()).await?;
+    let database = match args.events.key {
+        Some(_) => global.journal().await?,
+        None => global.journal_alone().await?,
+    };
+    let wanted = Wanted {
+        filter: args.events.filter(&database).await?,
+        key: args.events.key.as_deref(),
+        format: args.format,
+    };
     let Some(path) = args.output.filter(|path| path != Path::new("-")) else {
-        export(&database, run.as_deref(), output::result).await?;
+        export(&database, &wanted, output::exactly).await?;
         return Ok(());
     };
     let mut file = create(&path)?;
-    let mut events = export(&database, run.as_deref(), |lines| {
+    let mut events = export(&database, &wanted, |lines| {
         file.write_all(lines.as_bytes()).map_err(stop::unwritten)
     })
     .await;
@@ -75,27 +98,52 @@ fn create(path: &Path) -> std::result::Result<File, Error> {
     })
 }
 
+/// What is exported, and how.
+struct Wanted<'a> {
+    filter: Filter,
+    key: Option<&'a str>,
+    format: Format,
+}
+
 /// Hands on pages of lines; gives how many events they held. A stream's events never change, so that what is appended
 /// meanwhile makes an export longer, never inconsistent.
 async fn export(
     database: &Database,
-    run: Option<&str>,
+    wanted: &Wanted<'_>,
     mut write: impl FnMut(&str) -> Result,
 ) -> Result<u64> {
-    let mut streams = journal::streams(database.connection()).await?;
-    streams.retain(|(of, _)| run.is_none_or(|run| run == of));
+    let lines: fn(&[Entry]) -> String = match wanted.format {
+        Format::Ndjson => render::journal::export,
+        Format::Csv => {
+            write(&render::journal::csv::header())?;
+            render::journal::csv::export
+        }
+    };
+    let filter = &wanted.filter;
     // Runs' ids ascend with time.
-    streams.sort_by_key(|(run, stream)| (run.clone(), stream != RUN_STREAM, stream.clone()));
+    let order = |run: &str, stream: &str| (run.to_owned(), stream != RUN_STREAM, stream.to_owned());
+    if let Some(key) = wanted.key {
+        let mut entries = blame::events(database, key).await?;
+        entries.retain(|entry| filter.passes(entry));
+        entries.sort_by_key(|entry| (order(&entry.run, &entry.stream), entry.seq));
+        write(&lines(&entries))?;
+        return Ok(entries.len() as u64);
+    }
+    let mut streams = journal::streams(database.connection()).await?;
+    streams.retain(|(of, _)| filter.run.as_ref().is_none_or(|run| run == of));
+    streams.sort_by_key(|(run, stream)| order(run, stream));
     let mut events = 0;
     for (run, stream) in streams {
         let mut seq = 0;
         loop {
-            let page =
+            let mut page =
                 journal::stream_after(database.connection(), &run, &stream, seq, PAGE).await?;
-            events += page.len() as u64;
+            let is_last = (page.len() as u64) < PAGE;
             seq = page.last().map_or(seq, |entry| entry.seq);
-            write(&render::journal::export(&page))?;
-            if (page.len() as u64) < PAGE || output::is_closed() {
+            page.retain(|entry| filter.passes(entry));
+            events += page.len() as u64;
+            write(&lines(&page))?;
+            if is_last || output::is_closed() {
                 break;
             }
         }

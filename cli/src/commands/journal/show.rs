@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use worker::backend::Database;
+use worker::blame;
 use worker::error::Error;
-use worker::journal::{self, Filter};
+use worker::journal::{self, Entry, Filter};
 use worker::shutdown::Shutdown;
 
-use crate::args::{Global, RunArg};
+use super::events::EventArgs;
+use crate::args::Global;
 use crate::render::journal::Lines;
-use crate::select::Since;
 use crate::stop::{Result, Stop};
-use crate::{output, select, signals};
+use crate::{output, signals};
 
 const POLL: Duration = Duration::from_millis(500);
 /// Events that one poll takes in.
@@ -26,54 +27,41 @@ const LOOK_BACK: i64 = 2_000;
 ///
 /// Changes nothing. Safe to repeat.
 ///
+/// With --follow it ends with exit code 130 on Ctrl-C, 143 on SIGTERM, and 0 where nobody reads on. --key needs the whole
+/// schema (`cli schema up`); the other filters need the journal alone.
+///
 /// An event of a newer format, or of a kind that this release does not know, is shown as it is stored. With --json,
 /// one event a line: position, run, stream, seq, kind, version, unit, key, payload, worker, at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    run: RunArg,
-
-    /// Events of this unit alone.
-    #[arg(long, value_name = "UNIT")]
-    unit: Option<String>,
-
-    /// Events of this kind alone, such as BatchCommitted; upper and lower case are the same.
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
-
-    /// Events since then alone: an instant (2025-11-04T00:00:00Z), a date (its 00:00 UTC), or a duration
-    /// before the database's clock (2h).
-    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
-    since: Option<Since>,
+    events: EventArgs,
 
     /// The newest so many; `cli journal export` gives all.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     limit: u64,
 
     /// Go on with what is appended from now on, until interrupted.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "until")]
     follow: bool,
 }
 
 /// Shows what happened.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
-    let database = global.journal_alone().await?;
-    select::check_unit(&database, args.unit.as_deref()).await?;
-    let mut filter = Filter {
-        run: select::named_run(&database, args.run.named()).await?,
-        unit: args.unit,
-        kind: select::kind(&database, args.kind).await?,
-        ..Filter::default()
+    let database = match args.events.key {
+        Some(_) => global.journal().await?,
+        None => global.journal_alone().await?,
     };
-    if let Some(since) = args.since {
-        let now = journal::now(database.connection()).await?;
-        filter.since = Some(since.instant(now));
-    }
+    let filter = args.events.filter(&database).await?;
+    let key = args.events.key.as_deref();
     // Asked before the events, so that none is appended unseen between the two.
     let newest = newest(&database).await?;
     let mut lines = Lines::new(global.json);
-    let entries = journal::select(database.connection(), &filter, args.limit, true).await?;
+    let entries = match key {
+        None => journal::select(database.connection(), &filter, args.limit, true).await?,
+        Some(key) => about(&database, &filter, key, args.limit).await?,
+    };
     if entries.is_empty() && !args.follow {
         output::note("no event passes these filters");
     }
@@ -90,7 +78,21 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
             .map_or(0, |entry| entry.position),
         seen: entries.iter().map(|entry| entry.position).collect(),
     };
-    follow(&database, filter, &mut lines, following).await
+    follow(&database, (filter, key), &mut lines, following).await
+}
+
+/// The newest events about a key that pass the filter.
+async fn about(
+    database: &Database,
+    filter: &Filter,
+    key: &str,
+    limit: u64,
+) -> std::result::Result<Vec<Entry>, Error> {
+    let mut entries = blame::events(database, key).await?;
+    entries.retain(|entry| filter.passes(entry));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    entries.drain(..entries.len().saturating_sub(limit));
+    Ok(entries)
 }
 
 /// Which events were shown.
@@ -106,7 +108,7 @@ struct Following {
 /// Shows what is appended from here on.
 async fn follow(
     database: &Database,
-    mut filter: Filter,
+    (mut filter, key): (Filter, Option<&str>),
     lines: &mut Lines,
     mut following: Following,
 ) -> Result {
@@ -121,6 +123,15 @@ async fn follow(
             let is_last = (page.len() as u64) < PAGE;
             filter.after = page.last().map(|entry| entry.position).or(filter.after);
             page.retain(|entry| following.seen.insert(entry.position));
+            if let Some(key) = key {
+                let mut about = Vec::new();
+                for entry in page {
+                    if blame::is_about(database, &entry, key).await? {
+                        about.push(entry);
+                    }
+                }
+                page = about;
+            }
             output::result(&lines.next(&page))?;
             if is_last || shutdown.is_requested() || output::is_closed() {
                 break;

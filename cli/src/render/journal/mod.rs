@@ -1,5 +1,6 @@
-//! The journal: events as lines, as NDJSON for programs, as NDJSON for safekeeping; and what a verification found.
+//! The journal: events as lines, as NDJSON for programs, as NDJSON or CSV for safekeeping; and what a verification found.
 
+pub(crate) mod csv;
 mod ndjson;
 
 use std::fmt::Write;

@@ -112,6 +112,9 @@ fn column(reader: &mut Reader<'_, '_>, table: &mut Table) -> Result<()> {
         } else if reader.takes(&["GENERATED", "ALWAYS", "AS", "IDENTITY"]) {
             column.is_identity = true;
             column.not_null = true;
+        } else if reader.takes(&["COLLATE"]) {
+            // Queries that need an order name it themselves.
+            reader.next()?;
         } else if reader.takes(&["REFERENCES"]) {
             let key = references(reader, None, vec![name.clone()])?;
             table.foreign_keys.push(key);

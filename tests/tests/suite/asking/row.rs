@@ -1,0 +1,265 @@
+//! The history of a row.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tests::database::{Backend, Database};
+use tests::scenario::Scenario;
+
+use super::{feedback, json};
+use crate::deep::{load, plain_feedback};
+use crate::tamper::{ROWS, unlocked};
+
+on_both!(
+    a_row_tells_its_history,
+    batches_of_before_are_searched,
+    a_million_batches_are_not_read,
+);
+
+const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
+const REPAIR: [&str; 4] = ["repair", "--yes", "--reason", "a test"];
+
+/// Migrated in small batches, with one row that is told from all others.
+async fn migrated(backend: Backend, seed: u64) -> Result<Scenario> {
+    let scenario = load(backend, seed).await?;
+    plain_feedback(&scenario).await?;
+    let mark = "UPDATE \"UserFeedback\" SET \"comment\" = 'a secret' WHERE \"id\" = 'plain-4'";
+    ensure!(scenario.database.execute(mark).await? == 1);
+    let small = ["--batch-rows", "3"];
+    scenario.run()?.args(small).expect(0).await?;
+    Ok(scenario)
+}
+
+/// The batches of which the packed keys hold this one, found by their bytes.
+async fn batches(database: &Database, key: &str) -> Result<Vec<String>> {
+    let holds = match database.backend {
+        Backend::Sqlite => format!("instr(hex(keys), hex('{key}')) > 0"),
+        Backend::Postgres => {
+            format!("position(encode('{key}', 'hex') in encode(keys, 'hex')) > 0")
+        }
+    };
+    let sql = format!(
+        "SELECT run || ' ' || stream || ' ' || seq FROM {ROWS} WHERE {holds} ORDER BY run, stream, seq"
+    );
+    database.texts(&sql).await
+}
+
+fn told(wrote: &Value) -> String {
+    let text = |name: &str| wrote[name].as_str().unwrap_or_default().to_owned();
+    format!("{} {} {}", text("run"), text("stream"), wrote["seq"])
+}
+
+async fn a_row_tells_its_history(backend: Backend) -> Result<()> {
+    let scenario = migrated(backend, 1_101).await?;
+    let database = &scenario.database;
+    let key = feedback(&scenario, "a secret").await?;
+    let row = ["journal", "row", "AgentFeedback", &key];
+    let history = json(&scenario, &row).await?;
+    ensure!(history["standing"] == "as_written", "{history:#}");
+    ensure!(
+        history["wrote"].as_array().map(Vec::len) == Some(1),
+        "{history:#}"
+    );
+    let wrote = &history["wrote"][0];
+    ensure!(
+        vec![told(wrote)] == batches(database, &key).await?,
+        "{wrote:#}"
+    );
+    ensure!(wrote["source"]["row"]["key"] == "plain-4", "{wrote:#}");
+    ensure!(
+        wrote["deed"] == "inserted" && wrote["unit"] == "agent_feedback",
+        "{wrote:#}"
+    );
+    let started: String = database
+        .value("SELECT payload FROM backstitch_journal WHERE kind = 'WorkerStarted'")
+        .await?;
+    let started: Value = serde_json::from_str(&started)?;
+    ensure!(
+        wrote["program"]["release"] == started["release"],
+        "{wrote:#}"
+    );
+    ensure!(
+        wrote["program"]["process"] == started["process"],
+        "{wrote:#}"
+    );
+    ensure!(history.get("values").is_none(), "{history:#}");
+
+    // The source changes, a repair rewrites the row, the application edits it, a rollback leaves it.
+    let mend = "UPDATE \"UserFeedback\" SET \"comment\" = 'mended' WHERE \"id\" = 'plain-4'";
+    database.execute(mend).await?;
+    scenario.cli(&REPAIR)?.expect(0).await?;
+    let history = json(&scenario, &row).await?;
+    ensure!(history["standing"] == "as_written", "{history:#}");
+    let repaired = &history["wrote"][1];
+    ensure!(
+        repaired["purpose"] == "repair" && repaired["deed"] == "overwrote",
+        "{repaired:#}"
+    );
+    ensure!(
+        repaired["source"]["row"]["key"] == "plain-4",
+        "{repaired:#}"
+    );
+    let shown = scenario.cli(&row)?.expect(0).await?;
+    shown.expect_named(&[
+        "(a repair) overwrote columns of it",
+        "before: ",
+        "comment",
+        "--values",
+    ])?;
+    ensure!(!shown.output().contains("a secret"), "{shown}");
+    let values = [&row[..], &["--values"]].concat();
+    let shown = scenario.cli(&values)?.expect(0).await?;
+    shown.expect_named(&[
+        "before: comment = \"a secret\"",
+        "now: comment = \"mended\"",
+    ])?;
+
+    let edit =
+        format!("UPDATE \"AgentFeedback\" SET \"comment\" = 'edited' WHERE \"id\" = '{key}'");
+    database.execute(&edit).await?;
+    let history = json(&scenario, &row).await?;
+    ensure!(history["standing"] == "edited", "{history:#}");
+    scenario.cli(&ROLLBACK)?.expect(0).await?;
+    let history = json(&scenario, &row).await?;
+    let fate = &history["wrote"][1]["undone"]["fate"]["kept"]["why"];
+    ensure!(
+        fate.as_str().is_some_and(|why| why.contains("edited")),
+        "{history:#}"
+    );
+    ensure!(history["standing"] == "edited" && history["wrote"][0]["undone"].is_null());
+
+    // What is taken back and what is gone are told apart where the event does.
+    let other = feedback_of(database, &key).await?;
+    let undone = [
+        "--run",
+        history["wrote"][0]["run"].as_str().context("a run")?,
+    ];
+    scenario
+        .cli(&[&ROLLBACK[..], &undone].concat())?
+        .expect(0)
+        .await?;
+    let history = json(&scenario, &["journal", "row", "agentfeedback", &other]).await?;
+    ensure!(history["standing"] == "taken_back", "{history:#}");
+    ensure!(
+        history["wrote"][0]["undone"]["fate"] == "removed",
+        "{history:#}"
+    );
+
+    let own = format!(
+        "INSERT INTO \"AgentFeedback\" SELECT 'own', \"agentType\", \"taskId\", \"feedbackType\", \"rating\", \"comment\", \
+         \"actionTaken\", \"createdAt\", \"createdBy\" FROM \"AgentFeedback\" WHERE \"id\" = '{key}'"
+    );
+    database.execute(&own).await?;
+    for (key, words) in [
+        (
+            "own",
+            "the application's own: no run ever wrote a row of this key",
+        ),
+        (
+            "nobody",
+            "does not stand, and no run ever wrote a row of this key",
+        ),
+    ] {
+        let shown = scenario.cli(&["journal", "row", "AgentFeedback", key])?;
+        shown.expect(0).await?.expect_named(&[words])?;
+    }
+    let unknown = scenario
+        .cli(&["journal", "row", "Nothing", "k"])?
+        .expect(2)
+        .await?;
+    unknown.expect_named(&["AgentFeedback", "KPIHistory"])?;
+    scenario.verify_journal().await
+}
+
+/// A row of the feedback table that is another's neighbour.
+async fn feedback_of(database: &Database, key: &str) -> Result<String> {
+    let sql = format!(
+        "SELECT MIN(\"id\") FROM \"AgentFeedback\" WHERE \"id\" <> '{key}' AND \"comment\" = 'first'"
+    );
+    database.value(&sql).await
+}
+
+/// A release before wrote no ends: its batches are found all the same, and ends that lead astray are found by a verification.
+async fn batches_of_before_are_searched(backend: Backend) -> Result<()> {
+    let scenario = migrated(backend, 1_103).await?;
+    let database = &scenario.database;
+    let key = feedback(&scenario, "a secret").await?;
+    let row = ["journal", "row", "AgentFeedback", &key];
+    let by_index = json(&scenario, &row).await?;
+    let ends =
+        "SELECT COUNT(*) FROM backstitch_journal_rows WHERE least IS NULL OR greatest IS NULL";
+    ensure!(database.value::<i64>(ends).await? == 0);
+
+    let one =
+        format!("{ROWS} SET least = 'zzzz', greatest = 'zzzz' WHERE table_name = 'AgentFeedback'");
+    unlocked(database, &[&format!("UPDATE {one}")]).await?;
+    let verified = scenario.cli(&["journal", "verify"])?.expect(3).await?;
+    verified.expect_named(&[
+        "agent_feedback/1.0.0",
+        "first or last key",
+        "would not be found",
+    ])?;
+    let half = format!(
+        "UPDATE {ROWS} SET least = 'a', greatest = NULL WHERE table_name = 'AgentFeedback'"
+    );
+    unlocked(database, &[&half]).await?;
+    scenario.cli(&["journal", "verify"])?.expect(3).await?;
+
+    let none = format!("UPDATE {ROWS} SET least = NULL, greatest = NULL");
+    unlocked(database, &[&none]).await?;
+    ensure!(json(&scenario, &row).await? == by_index);
+    scenario.verify_journal().await
+}
+
+/// A look-up goes by the index, and passes over batches that end before the key without reading them.
+async fn a_million_batches_are_not_read(backend: Backend) -> Result<()> {
+    let scenario = migrated(backend, 1_105).await?;
+    let database = &scenario.database;
+    let key = feedback(&scenario, "a secret").await?;
+    let (numbers, bytes, text) = match backend {
+        Backend::Sqlite => (
+            "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 20000)",
+            "zeroblob(300)",
+            "printf('%010d', n)",
+        ),
+        Backend::Postgres => (
+            "WITH many (n) AS (SELECT generate_series(1, 20000))",
+            "repeat('k', 300)::bytea",
+            "lpad(n::text, 10, '0')",
+        ),
+    };
+    let many = format!(
+        "{numbers} INSERT INTO {ROWS} (run, stream, seq, table_name, rows, keys, digests, least, greatest) \
+         SELECT 'r', 's', n, 'AgentFeedback', 1, {bytes}, {bytes}, {text}, {text} || 'z' FROM many"
+    );
+    database.execute(&many).await?;
+    database.execute("ANALYZE").await?;
+    let (explain, c, first) = match backend {
+        Backend::Sqlite => ("EXPLAIN QUERY PLAN", "BINARY", 3),
+        Backend::Postgres => ("EXPLAIN", "\"C\"", 0),
+    };
+    let sql = format!(
+        "{explain} SELECT run FROM {ROWS} WHERE table_name = 'AgentFeedback' AND least COLLATE {c} <= '{key}' \
+         AND greatest COLLATE {c} >= '{key}'"
+    );
+    let mut plan = String::new();
+    for row in database.query(&sql).await? {
+        plan.push_str(&row.try_get_by_index::<String>(first)?);
+        plan.push('\n');
+    }
+    let index = "backstitch_journal_rows_table_least_idx";
+    ensure!(plan.contains(index), "{plan}");
+    if backend == Backend::Postgres {
+        // All three columns bound what is read.
+        ensure!(
+            plan.contains("Index Cond") && !plan.contains("Filter"),
+            "{plan}"
+        );
+    }
+    let row = ["journal", "row", "AgentFeedback", &key];
+    let history = json(&scenario, &row).await?;
+    ensure!(
+        history["wrote"].as_array().map(Vec::len) == Some(1),
+        "{history:#}"
+    );
+    Ok(())
+}
