@@ -50,6 +50,7 @@ pub mod undo;
 pub mod unit;
 pub mod units;
 pub mod validate;
+pub mod why;
 pub mod write;
 
 mod bare;

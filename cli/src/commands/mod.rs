@@ -24,6 +24,7 @@ mod signoff;
 mod smoke;
 mod status;
 mod validate;
+mod why;
 
 use clap::Subcommand;
 
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Journal(journal::Command),
     Status(status::Args),
+    Why(why::Args),
     Runs(runs::Args),
     #[command(subcommand)]
     Run(run::Command),
@@ -67,6 +69,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Plan(args) => plan::run(global, args).await,
         Command::Journal(command) => journal::run(global, command).await,
         Command::Status(args) => status::run(global, args).await,
+        Command::Why(args) => why::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,
         Command::Run(command) => run::run(global, command).await,
         Command::Validate(args) => validate::run(global, args).await,

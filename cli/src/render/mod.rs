@@ -23,3 +23,4 @@ pub(crate) mod smoke;
 pub(crate) mod status;
 pub(crate) mod text;
 pub(crate) mod validation;
+pub(crate) mod why;

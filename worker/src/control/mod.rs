@@ -24,6 +24,7 @@ use crate::shutdown::Shutdown;
 
 pub use self::order::{Order, decide};
 pub use self::settings::{MOST_WORKERS, Settings, parse};
+pub(crate) use self::steering::PAUSED;
 pub use self::steering::Steering;
 
 /// Connections that a process may need at once, however many workers are set: each reads on one and writes on another;

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const REMINDER: Duration = Duration::from_secs(60);
 const LONGEST_REMINDER: Duration = Duration::from_secs(3_600);
 /// What a pause is called among the reasons of holds.
-const PAUSED: &str = "the run is paused";
+pub(crate) const PAUSED: &str = "the run is paused";
 
 /// What is wished of a run, or of its rollback, as a process knows it. Its tasks share it.
 pub struct Steering {

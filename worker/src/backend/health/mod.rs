@@ -2,6 +2,7 @@
 
 mod activity;
 mod asked;
+mod blocked;
 mod growth;
 mod pressure;
 mod rights;
@@ -15,6 +16,7 @@ use super::{Database, Dialect};
 use crate::error::{Doing, Result};
 
 pub use self::activity::{Freeze, Prepared, Sequence, Transaction};
+pub use self::blocked::Blocked;
 pub use self::growth::{Sizes, sizes};
 pub use self::pressure::{Chores, Sessions};
 pub use self::rights::{Lacking, Owner};
