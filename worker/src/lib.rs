@@ -18,6 +18,7 @@ pub mod core;
 pub mod credentials;
 pub mod decisions;
 pub mod demo;
+pub mod diff;
 pub mod engine;
 pub mod error;
 pub mod examined;

@@ -6,6 +6,7 @@ mod certificate;
 mod checklist;
 mod compat;
 mod demo;
+mod diff;
 mod gate;
 mod journal;
 mod mend;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Journal(journal::Command),
     Status(status::Args),
     Why(why::Args),
+    Diff(diff::Args),
     Runs(runs::Args),
     #[command(subcommand)]
     Run(run::Command),
@@ -70,6 +72,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Journal(command) => journal::run(global, command).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Why(args) => why::run(global, args).await,
+        Command::Diff(args) => diff::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,
         Command::Run(command) => run::run(global, command).await,
         Command::Validate(args) => validate::run(global, args).await,

@@ -6,6 +6,7 @@ pub(crate) mod checklist;
 pub(crate) mod compat;
 pub(crate) mod control;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod event;
 pub(crate) mod gate;
 pub(crate) mod journal;
