@@ -26,6 +26,8 @@ pub struct Model {
     pub digests: Vec<u8>,
     /// For updates: a JSON array with the values before, in the order of the keys.
     pub before: Option<Vec<u8>>,
+    /// What all keys between the first and the last begin with. None where `least` is.
+    pub shared: Option<String>,
     /// The first of the keys in the order of their bytes. None where a release before this column wrote the batch, or
     /// a key is too long for an index.
     pub least: Option<String>,

@@ -12,9 +12,9 @@ use crate::backend::{self, Dialect};
 use crate::core::plan::Write;
 use crate::error::{Doing, Error, Result};
 
-/// The longest key that is kept as an end of its batch: PostgreSQL's indexes hold about 2,700 bytes a row, for both ends and
-/// the table's name.
-const MAX_END_BYTES: usize = 1_000;
+/// The longest key that is kept as an end of its batch: PostgreSQL's indexes hold about 2,700 bytes a row, for both ends,
+/// what they share and the table's name.
+const MAX_END_BYTES: usize = 600;
 
 /// A row that a batch wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +45,11 @@ pub struct Packed {
     ends: Ends,
 }
 
-/// The first and the last of a batch's keys in the order of their bytes, where to look for a key. Not part of what is
-/// hashed, as it follows from the keys. None where a batch has none, or one that no index could hold.
+/// What all of a batch's keys begin with, and the first and the last of them in the order of their bytes: where to look
+/// for a key. Not part of what is hashed, as it follows from the keys. None where a batch has none, or one that no
+/// index could hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends(Option<(String, String)>);
+pub struct Ends(Option<[String; 3]>);
 
 impl Ends {
     /// The ends of a batch's rows.
@@ -67,7 +68,7 @@ impl Ends {
             }
         }
         let fits = least.len().max(greatest.len()) <= MAX_END_BYTES;
-        Self(fits.then(|| (least.to_owned(), greatest.to_owned())))
+        Self(fits.then(|| [shared(least, greatest), least, greatest].map(str::to_owned)))
     }
 
     /// Whether a look-up that goes by what stands finds each of these rows: it stands for them, or for nothing, and the
@@ -76,6 +77,25 @@ impl Ends {
     pub fn leads_to(&self, written: &[Written]) -> bool {
         self.0.is_none() || *self == Self::of(written)
     }
+}
+
+/// What two keys begin with, both alike; so does every key between them.
+fn shared<'a>(least: &'a str, greatest: &str) -> &'a str {
+    let mut alike = least.chars().zip(greatest.chars());
+    let bytes = alike
+        .by_ref()
+        .take_while(|(one, other)| one == other)
+        .map(|(one, _)| one.len_utf8())
+        .sum();
+    &least[..bytes]
+}
+
+/// All that a key begins with, from nothing to itself.
+fn beginnings(key: &str) -> Vec<&str> {
+    let ends = key.char_indices().map(|(end, _)| end).chain([key.len()]);
+    ends.filter(|end| *end <= MAX_END_BYTES)
+        .map(|end| &key[..end])
+        .collect()
 }
 
 impl Packed {
@@ -170,7 +190,7 @@ pub async fn store(
     table: &str,
     packed: Packed,
 ) -> Result<()> {
-    let (least, greatest) = packed.ends.0.unzip();
+    let [shared, least, greatest] = packed.ends.0.map(|ends| ends.map(Some)).unwrap_or_default();
     let row = rows::ActiveModel {
         run: Set(run.into()),
         stream: Set(stream.into()),
@@ -180,6 +200,7 @@ pub async fn store(
         keys: Set(packed.keys),
         digests: Set(packed.digests),
         before: Set(packed.before),
+        shared: Set(shared),
         least: Set(least),
         greatest: Set(greatest),
     };
@@ -245,11 +266,12 @@ pub async fn ends_from(
     (run, stream, seq): (&str, &str, i64),
     limit: u64,
 ) -> Result<BTreeMap<i64, Ends>> {
-    type Found = (i64, Option<String>, Option<String>);
+    type Found = (i64, Option<String>, Option<String>, Option<String>);
     let found: Vec<Found> = rows::Entity::find()
         .select_only()
         .columns([
             rows::Column::Seq,
+            rows::Column::Shared,
             rows::Column::Least,
             rows::Column::Greatest,
         ])
@@ -262,19 +284,20 @@ pub async fn ends_from(
         .all(connection)
         .await
         .doing("reading where the keys of batches end")?;
-    let ends = |(seq, least, greatest): Found| {
-        // One alone would lead astray as much as two that are wrong.
-        let ends = match (least, greatest) {
-            (None, None) => None,
-            (least, greatest) => Some((least.unwrap_or_default(), greatest.unwrap_or_default())),
-        };
-        (seq, Ends(ends))
+    let ends = |(seq, shared, least, greatest): Found| {
+        let ends = [shared, least, greatest];
+        // One alone would lead astray as much as all that are wrong.
+        let is_there = ends.iter().any(Option::is_some);
+        (
+            seq,
+            Ends(is_there.then(|| ends.map(Option::unwrap_or_default))),
+        )
     };
     Ok(found.into_iter().map(ends).collect())
 }
 
 /// The name of the table in which provenance is kept, and of the column without which no key can be looked up by an index.
-pub(crate) const LOOKED_UP: (&str, &str) = ("backstitch_journal_rows", "least");
+pub(crate) const LOOKED_UP: (&str, &str) = ("backstitch_journal_rows", "shared");
 
 /// Where a batch is: its run, stream and seq.
 pub type Place = (String, String, i64);
@@ -301,15 +324,21 @@ pub async fn holding(
         dialect.hold("\"keys\"", "$2"),
     );
     let indexed = format!(
-        "{places} AND {} <= $3 AND {} >= $3 AND {holds}",
+        "{places} AND {} AND {} <= $3 AND {} >= $3 AND {holds}",
+        dialect.is_any(&dialect.by_bytes("\"shared\""), "$4"),
         dialect.by_bytes("\"least\""),
         dialect.by_bytes("\"greatest\""),
     );
-    let others = format!("{places} AND \"least\" IS NULL AND {holds}");
+    let others = format!("{places} AND \"shared\" IS NULL AND {holds}");
     let mut found = backend::all(
         connection,
         &indexed,
-        [table.into(), needle.clone().into(), key.into()],
+        [
+            table.into(),
+            needle.clone().into(),
+            key.into(),
+            dialect.texts(&beginnings(key)),
+        ],
     )
     .await
     .doing(doing)?;
@@ -359,7 +388,7 @@ fn of_stream(run: &str, stream: &str) -> Select<rows::Entity> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Ends, MAX_END_BYTES, Packed, Written};
+    use super::{Ends, MAX_END_BYTES, Packed, Written, beginnings};
     use crate::fuzz::{bounded, nearly};
 
     /// The parts of what was packed, as texts: of short keys, so that their lengths are.
@@ -448,8 +477,17 @@ mod tests {
             let wanted = wanted.filter(|(least, greatest)| least.len().max(greatest.len()) <= MAX_END_BYTES);
             let ends = Ends::of(&rows);
             prop_assert!(ends.leads_to(&rows) && Ends::default().leads_to(&rows));
-            let ends = ends.0.map(|(least, greatest)| (least.into_bytes(), greatest.into_bytes()));
-            prop_assert_eq!(ends, wanted);
+            let Some([shared, least, greatest]) = ends.0 else {
+                prop_assert!(wanted.is_none());
+                return Ok(());
+            };
+            // Whoever looks for a key of it comes by what they share, which is as long as it can be.
+            for row in &rows {
+                prop_assert!(beginnings(&row.key).contains(&shared.as_str()));
+            }
+            let next = |key: &str| key[shared.len()..].chars().next();
+            prop_assert!(least == greatest || next(&least) != next(&greatest));
+            prop_assert_eq!(Some((least.into_bytes(), greatest.into_bytes())), wanted);
         }
 
         /// A changed byte changes the digest; unpacking it may fail but never panics.

@@ -96,12 +96,10 @@ fn unit(unit: &Unit) -> String {
             rows.push([line(figure), number(one), number(other), change]);
         }
     }
+    let [ones_speed, others_speed] = [one, other].map(speed);
     let speed = format!(
-        "{} at {} rows a second, then {} at {}",
-        lasting(one.millis),
-        rate(one.rows_per_second),
-        lasting(other.millis),
-        rate(other.rows_per_second)
+        "{} in {ones_speed}, {} in {others_speed}",
+        NAMES[0], NAMES[1]
     );
     if rows.is_empty() {
         return format!(
@@ -185,10 +183,12 @@ fn written(name: &str, rows: &Rows) -> String {
     text
 }
 
-fn rate(rate: Option<f64>) -> String {
+/// How long it took, and how fast that was.
+fn speed(side: &Side) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "a rate for people")]
-    let whole = |rate: f64| number(rate.min(9e15) as i64);
-    rate.map_or_else(|| "no".to_owned(), whole)
+    let rate = |rate: f64| format!(" ({} rows a second)", number(rate.min(9e15) as i64));
+    let rate = side.rows_per_second.map_or_else(String::new, rate);
+    format!("{}{rate}", lasting(side.millis))
 }
 
 fn lasting(millis: i64) -> String {

@@ -2,6 +2,7 @@
 
 mod export;
 mod row;
+mod runs;
 
 use anyhow::{Context, Result};
 use serde_json::Value;

@@ -44,7 +44,7 @@ async fn forgeries(database: &Database) -> Result<Vec<Forgery>> {
     let turned = one(database, "'stream ' || stream", JOURNAL, MIDDLE).await?;
     let beside = |of: &str, table: &str, from: &str| {
         format!(
-            "INSERT INTO {ROWS} SELECT {of}, {table}, r.rows, r.keys, r.digests, r.before, r.least, r.greatest FROM {from}"
+            "INSERT INTO {ROWS} SELECT {of}, {table}, r.rows, r.keys, r.digests, r.before, r.shared, r.least, r.greatest FROM {from}"
         )
     };
     let first = format!("(SELECT * FROM {ROWS} WHERE {FIRST_ROWS}) AS r");

@@ -11,7 +11,7 @@ use crate::core::event::{Event, Purpose, RunStarted};
 use crate::core::plan::UnitPin;
 use crate::core::state::RunState;
 use crate::error::{Error, Result};
-use crate::journal::{self, Filter};
+use crate::journal::{self, Filter, Work};
 use crate::{runs, status, time};
 
 pub use self::rows::{Differing, Rows};
@@ -88,9 +88,9 @@ pub struct Side {
     pub removed: i64,
     /// Rows that it kept.
     pub kept: i64,
-    /// From its first batch to its last, milliseconds.
+    /// From its first batch to its last, milliseconds; a rollback does not count.
     pub millis: i64,
-    /// Source rows a second.
+    /// Source rows a second, of all passes; none where it was too brief to tell.
     pub rows_per_second: Option<f64>,
 }
 
@@ -169,7 +169,7 @@ struct Loaded {
     workers: usize,
     partitions: Vec<crate::projection::Row>,
     skipped: BTreeMap<String, BTreeMap<String, i64>>,
-    refreshed: BTreeMap<String, i64>,
+    work: BTreeMap<String, Work>,
 }
 
 impl Loaded {
@@ -194,7 +194,7 @@ impl Loaded {
             workers: starts.len(),
             partitions: crate::projection::load(connection, run).await?,
             skipped: journal::skips(connection, run).await?,
-            refreshed: journal::refreshed(connection, run).await?,
+            work: journal::work(connection, run).await?,
         })
     }
 
@@ -219,10 +219,8 @@ impl Loaded {
     fn side(&self, name: &str) -> Option<Side> {
         let pin = self.pin(name)?;
         let unit = self.status.units.iter().find(|unit| unit.unit == name)?;
-        let worked = self.partitions.iter();
-        let worked = worked.filter(|row| row.unit == name && row.batches > 0);
-        let first = worked.clone().map(|row| row.first_at).min();
-        let last = worked.map(|row| row.last_at).max();
+        let work = self.work.get(name).copied().unwrap_or_default();
+        let millis = work.last_at - work.first_at;
         Some(Side {
             version: pin.version,
             state: unit.state,
@@ -230,11 +228,11 @@ impl Loaded {
             written: unit.written,
             skipped: self.skipped.get(name).cloned().unwrap_or_default(),
             quarantined: unit.quarantined,
-            refreshed: self.refreshed.get(name).copied().unwrap_or_default(),
+            refreshed: work.refreshed,
             removed: unit.removed,
             kept: unit.kept,
-            millis: first.zip(last).map_or(0, |(first, last)| last - first),
-            rows_per_second: unit.rows_per_second,
+            millis,
+            rows_per_second: rate(work.read, millis),
         })
     }
 
@@ -258,6 +256,11 @@ impl Loaded {
         let pins = self.pins().filter(|pin| pin.destination.table == table);
         pins.map(|pin| pin.image.as_slice()).collect()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(rows: i64, millis: i64) -> Option<f64> {
+    (millis > 0).then(|| rows as f64 * 1_000.0 / millis as f64)
 }
 
 /// How the runs were started, where that differs.

@@ -19,7 +19,7 @@ use crate::core::event::{Event, FORMAT};
 use crate::error::{Doing, Error, Result};
 
 pub use self::query::{Filter, count, has_skipped, of_kinds, select, undo_of};
-pub use self::sums::{Slot, Span, refreshed, set_aside, set_aside_alone, skips, slots, spans};
+pub use self::sums::{Slot, Span, Work, set_aside, set_aside_alone, skips, slots, spans, work};
 
 /// The longest key of a bad row; PostgreSQL's indexes hold about 2,700 bytes a row.
 const MAX_KEY_BYTES: usize = 1_000;

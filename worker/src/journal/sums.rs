@@ -106,24 +106,46 @@ pub async fn skips(
     Ok(skips)
 }
 
-/// How often rows were brought up to date, in all batches of a run, by unit.
+/// All batches of a unit, in sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// When the first was committed, milliseconds since 1970.
+    pub first_at: i64,
+    /// When the last was.
+    pub last_at: i64,
+    /// Source rows read, in all passes.
+    pub read: i64,
+    /// How often rows were brought up to date.
+    pub refreshed: i64,
+}
+
+/// The batches of a run in sum, by unit; what a rollback did later is none of it.
 ///
 /// # Errors
 /// The database's.
-pub async fn refreshed(
-    connection: &impl ConnectionTrait,
-    run: &str,
-) -> Result<BTreeMap<String, i64>> {
-    let refreshed = Dialect::of(connection).member("\"payload\"", "refreshed");
+pub async fn work(connection: &impl ConnectionTrait, run: &str) -> Result<BTreeMap<String, Work>> {
+    let dialect = Dialect::of(connection);
+    let member = |name| dialect.member("\"payload\"", name);
     let sql = format!(
-        "SELECT \"unit\", CAST(sum({refreshed}) AS BIGINT) AS \"rows\" FROM \"backstitch_journal\" \
-         WHERE \"run\" = $1 AND \"kind\" = 'BatchCommitted' GROUP BY 1"
+        "SELECT \"unit\", min(\"at\") AS \"first_at\", max(\"at\") AS \"last_at\", \
+             CAST(sum({}) AS BIGINT) AS \"read\", CAST(sum({}) AS BIGINT) AS \"refreshed\" \
+         FROM \"backstitch_journal\" WHERE \"run\" = $1 AND \"kind\" = 'BatchCommitted' GROUP BY 1",
+        member("read"),
+        member("refreshed"),
     );
-    let doing = "adding up what was brought up to date";
+    let doing = "adding up a run's batches";
     let rows = backend::all(connection, &sql, [run.into()])
         .await
         .doing(doing)?;
-    let sum = |row: &QueryResult| Ok((row.try_get("", "unit")?, row.try_get("", "rows")?));
+    let sum = |row: &QueryResult| {
+        let work = Work {
+            first_at: row.try_get("", "first_at")?,
+            last_at: row.try_get("", "last_at")?,
+            read: row.try_get("", "read")?,
+            refreshed: row.try_get("", "refreshed")?,
+        };
+        Ok((row.try_get("", "unit")?, work))
+    };
     let sums: std::result::Result<_, DbErr> = rows.iter().map(sum).collect();
     sums.doing(doing)
 }

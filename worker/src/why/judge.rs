@@ -11,6 +11,9 @@ use crate::core::state::{RunStatus, Standing, UnitStatus};
 /// Who has appended nothing for so long, and holds for nothing, may not be there: milliseconds.
 pub(super) const SILENT: i64 = 60_000;
 
+/// A process that has appended something within this time may have made its sessions just now: milliseconds.
+const NEW: i64 = 5_000;
+
 /// What tells how fast a run is lately: milliseconds.
 const LATELY: i64 = 60_000;
 
@@ -163,7 +166,7 @@ fn absent(story: &Story, processes: &BTreeMap<&str, Process>, is_held: bool) -> 
         return Some(cause.found(since(last.map_or(story.started_at, |last| last.last_at))));
     };
     let millis = since(newest.last_at);
-    if story.connected == Some(0) && millis > BRIEF {
+    if story.connected == Some(0) && millis > NEW {
         let cause = Cause::NobodyWorks {
             worker: newest.name.clone(),
             reason: None,

@@ -133,7 +133,7 @@ async fn filters_are_combined(backend: Backend) -> Result<()> {
 }
 
 /// An instant as the command line takes it.
-async fn instant(scenario: &Scenario, millis: i64) -> Result<String> {
+pub(super) async fn instant(scenario: &Scenario, millis: i64) -> Result<String> {
     let sql = match scenario.database.backend {
         Backend::Sqlite => format!(
             "SELECT strftime('%Y-%m-%dT%H:%M:', {millis} / 1000, 'unixepoch') || printf('%06.3fZ', ({millis} % 60000) / 1000.0)"

@@ -185,8 +185,7 @@ async fn batches_of_before_are_searched(backend: Backend) -> Result<()> {
     let key = feedback(&scenario, "a secret").await?;
     let row = ["journal", "row", "AgentFeedback", &key];
     let by_index = json(&scenario, &row).await?;
-    let ends =
-        "SELECT COUNT(*) FROM backstitch_journal_rows WHERE least IS NULL OR greatest IS NULL";
+    let ends = "SELECT COUNT(*) FROM backstitch_journal_rows WHERE least IS NULL OR greatest IS NULL OR shared IS NULL";
     ensure!(database.value::<i64>(ends).await? == 0);
 
     let one =
@@ -204,8 +203,32 @@ async fn batches_of_before_are_searched(backend: Backend) -> Result<()> {
     unlocked(database, &[&half]).await?;
     scenario.cli(&["journal", "verify"])?.expect(3).await?;
 
-    let none = format!("UPDATE {ROWS} SET least = NULL, greatest = NULL");
+    let none = format!("UPDATE {ROWS} SET shared = NULL, least = NULL, greatest = NULL");
     unlocked(database, &[&none]).await?;
+    ensure!(json(&scenario, &row).await? == by_index);
+    scenario.verify_journal().await?;
+
+    // Before the change is applied the journal is read as ever, and what needs it says so.
+    let index = "DROP INDEX backstitch_journal_rows_table_shared_idx".to_owned();
+    let column = |name| format!("ALTER TABLE {ROWS} DROP COLUMN {name}");
+    let columns = ["shared", "least", "greatest"].map(column);
+    for change in [index].iter().chain(&columns) {
+        database.execute(change).await?;
+    }
+    let applied = "DELETE FROM backstitch_migrations WHERE version LIKE '%_000003_%'";
+    ensure!(database.execute(applied).await? == 1);
+    scenario.verify_journal().await?;
+    scenario.cli(&["why"])?.expect(0).await?;
+    for asked in [
+        &row[..],
+        &["journal", "show", "--key", &key],
+        &["rollback", "--yes", "--reason", "a test"],
+    ] {
+        let refused = scenario.cli(asked)?.expect(4).await?;
+        refused.expect_named(&["m20251105_000003_row_lookup", "cli schema up"])?;
+    }
+    scenario.cli(&["schema", "up"])?.expect(0).await?;
+    scenario.cli(&["schema", "verify"])?.expect(0).await?;
     ensure!(json(&scenario, &row).await? == by_index);
     scenario.verify_journal().await
 }
@@ -228,28 +251,40 @@ async fn a_million_batches_are_not_read(backend: Backend) -> Result<()> {
         ),
     };
     let many = format!(
-        "{numbers} INSERT INTO {ROWS} (run, stream, seq, table_name, rows, keys, digests, least, greatest) \
-         SELECT 'r', 's', n, 'AgentFeedback', 1, {bytes}, {bytes}, {text}, {text} || 'z' FROM many"
+        "{numbers} INSERT INTO {ROWS} (run, stream, seq, table_name, rows, keys, digests, shared, least, greatest) \
+         SELECT 'r', 's', n, 'AgentFeedback', 1, {bytes}, {bytes}, {text}, {text}, {text} || 'z' FROM many"
     );
     database.execute(&many).await?;
     database.execute("ANALYZE").await?;
-    let (explain, c, first) = match backend {
-        Backend::Sqlite => ("EXPLAIN QUERY PLAN", "BINARY", 3),
-        Backend::Postgres => ("EXPLAIN", "\"C\"", 0),
+    let last = "zzzz";
+    let (explain, c, first, shared) = match backend {
+        Backend::Sqlite => (
+            "EXPLAIN QUERY PLAN",
+            "BINARY",
+            3,
+            "IN (SELECT value FROM json_each('[\"\",\"z\",\"zz\",\"zzz\",\"zzzz\"]'))",
+        ),
+        Backend::Postgres => (
+            "EXPLAIN",
+            "\"C\"",
+            0,
+            "= ANY (ARRAY['', 'z', 'zz', 'zzz', 'zzzz'])",
+        ),
     };
+    // The last of all keys: everything begins before it.
     let sql = format!(
-        "{explain} SELECT run FROM {ROWS} WHERE table_name = 'AgentFeedback' AND least COLLATE {c} <= '{key}' \
-         AND greatest COLLATE {c} >= '{key}'"
+        "{explain} SELECT run FROM {ROWS} WHERE table_name = 'AgentFeedback' AND shared COLLATE {c} {shared} \
+         AND least COLLATE {c} <= '{last}' AND greatest COLLATE {c} >= '{last}'"
     );
     let mut plan = String::new();
     for row in database.query(&sql).await? {
         plan.push_str(&row.try_get_by_index::<String>(first)?);
         plan.push('\n');
     }
-    let index = "backstitch_journal_rows_table_least_idx";
+    let index = "backstitch_journal_rows_table_shared_idx";
     ensure!(plan.contains(index), "{plan}");
     if backend == Backend::Postgres {
-        // All three columns bound what is read.
+        // All its columns bound what is read.
         ensure!(
             plan.contains("Index Cond") && !plan.contains("Filter"),
             "{plan}"

@@ -37,9 +37,11 @@ const BLOCKED: &str = r#"SELECT a.pid AS "process", b.pid AS "behind",
         AND a.pid <> pg_backend_pid() AND b.application_name <> 'backstitch'
     ORDER BY 2 DESC LIMIT 10"#;
 
-/// A session's name for itself is seen by everybody.
+/// A session's name for itself is seen by everybody. The one that asks may have made others within the last moment.
 const OURS: &str = r#"SELECT count(*) AS "number" FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'backstitch' AND pid <> pg_backend_pid()"#;
+    WHERE datname = current_database() AND application_name = 'backstitch' AND pid <> pg_backend_pid()
+        AND backend_start < (SELECT s.backend_start FROM pg_stat_activity s WHERE s.pid = pg_backend_pid())
+            - INTERVAL '3 seconds'"#;
 
 impl Database {
     /// Sessions of Backstitch in this database that wait for a lock of somebody else; none on SQLite, where nobody can tell.
@@ -56,8 +58,8 @@ impl Database {
         }
     }
 
-    /// How many sessions of Backstitch there are in this database, beside the one that asks; none on SQLite, where nobody
-    /// can tell.
+    /// How many sessions of Backstitch there are in this database, older by 3 seconds than the one that asks, which may have
+    /// made others; none on SQLite, where nobody can tell.
     ///
     /// # Errors
     /// The database's.
