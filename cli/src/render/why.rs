@@ -1,5 +1,6 @@
 //! Why a run stands still, or was slow, in sentences.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -178,7 +179,7 @@ fn who(role: &str, program: &str, state: &str, open: f64) -> String {
     parts.join(", ")
 }
 
-fn set(by: &str, note: Option<&str>, settings: &[(Setting, Option<String>)]) -> String {
+fn set(by: &str, note: Option<&str>, settings: &BTreeMap<Setting, Option<String>>) -> String {
     let words: Vec<_> = settings
         .iter()
         .map(|(setting, value)| {
@@ -232,9 +233,10 @@ fn took(finding: &Finding, whole: i64) -> String {
             value,
             by,
         } => {
-            let by = match by.is_empty() {
-                true => String::new(),
-                false => format!(", by {}", by.join(", ")),
+            // Of one person's word the value tells.
+            let by = match by.len() {
+                0 | 1 => String::new(),
+                _ => format!("; by {}", by.join(", ")),
             };
             format!("{share} holding, {}: {signal} ({value}){by}", often(*times))
         }

@@ -1,5 +1,7 @@
 //! What may keep a run, and what to do about each.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::backend::health::Blocked;
@@ -102,7 +104,7 @@ pub enum Cause {
         /// What they had to say.
         note: Option<String>,
         /// The value of each; none: as the command line says.
-        settings: Vec<(Setting, Option<String>)>,
+        settings: BTreeMap<Setting, Option<String>>,
     },
     /// It is followed, and waits for its next look.
     Following {
@@ -196,6 +198,8 @@ impl Cause {
             Self::Silent { .. } => {
                 "look whether the process is there; where it is not, run worker run again".into()
             }
+            // What is over needs nothing.
+            Self::Held { signal, .. } if signal == PAUSED => String::new(),
             Self::Holding { signal, .. } | Self::Held { signal, .. } => of_signal(signal).into(),
             Self::WaitsForLock(_) => {
                 "a batch gives way after 300 ms and is tried again; end the other session's transaction where it is \
@@ -213,8 +217,8 @@ impl Cause {
                 "nothing, if the application is to come first; cli run set pace=off --by NAME otherwise".into()
             }
             Self::Set { settings, .. } => {
-                let default = |(setting, _): &(Setting, Option<String>)| format!("{}=default", setting.name());
-                let words: Vec<_> = settings.iter().map(default).collect();
+                let default = |setting: &Setting| format!("{}=default", setting.name());
+                let words: Vec<_> = settings.keys().copied().map(|setting| default(&setting)).collect();
                 format!("cli run set {} --by NAME takes it back", words.join(" "))
             }
             Self::Nobody { crashes: 0, .. } => "let a supervisor start worker run again".into(),

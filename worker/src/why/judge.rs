@@ -50,10 +50,8 @@ pub(super) fn doing(story: &Story) -> Vec<Finding> {
         }
     }
     let processes = processes(story);
-    let mut is_held = false;
     for process in processes.values().filter(|process| process.is_up()) {
         for (signal, (at, value, limit)) in &process.holds {
-            is_held = true;
             let cause = Cause::Holding {
                 worker: process.name.clone(),
                 signal: signal.clone(),
@@ -77,9 +75,14 @@ pub(super) fn doing(story: &Story) -> Vec<Finding> {
         #[expect(clippy::cast_possible_truncation, reason = "clamped")]
         Cause::WaitsForLock(blocked.clone()).found(millis as i64)
     }));
-    found.extend(absent(story, &processes, is_held));
+    found.extend(absent(story, &processes));
     found.extend(set(story, story.now));
-    if !found.iter().any(|finding| finding.cause.rank() < 6) {
+    // A process that is silent while others work keeps nobody.
+    let keeps = |finding: &Finding| match finding.cause {
+        Cause::Silent { .. } => !is_worked_on(story, &processes),
+        _ => finding.cause.rank() < 6,
+    };
+    if !found.iter().any(keeps) {
         found.push(at_work(story));
     }
     found.sort_by_key(|finding| (finding.cause.rank(), std::cmp::Reverse(finding.millis)));
@@ -149,13 +152,18 @@ fn processes(story: &Story) -> BTreeMap<&str, Process> {
     processes
 }
 
+/// Whether any process that did not end in order has appended something lately.
+fn is_worked_on(story: &Story, processes: &BTreeMap<&str, Process>) -> bool {
+    let mut up = processes.values().filter(|process| process.is_up());
+    up.any(|process| story.now - process.last_at <= SILENT)
+}
+
 /// Who should be at work and is not, or may not be.
-fn absent(story: &Story, processes: &BTreeMap<&str, Process>, is_held: bool) -> Option<Finding> {
+fn absent(story: &Story, processes: &BTreeMap<&str, Process>) -> Vec<Finding> {
     let since = |at: i64| (story.now - at).max(0);
-    let last = processes.values().max_by_key(|process| process.last_at);
-    let up = processes.values().filter(|process| process.is_up());
-    let newest = up.max_by_key(|process| process.last_at);
-    let Some(newest) = newest else {
+    let up = || processes.values().filter(|process| process.is_up());
+    let Some(newest) = up().max_by_key(|process| process.last_at) else {
+        let last = processes.values().max_by_key(|process| process.last_at);
         let cause = Cause::NobodyWorks {
             worker: last.map_or_else(String::new, |last| last.name.clone()),
             reason: Some(
@@ -163,7 +171,7 @@ fn absent(story: &Story, processes: &BTreeMap<&str, Process>, is_held: bool) -> 
                     .unwrap_or_default(),
             ),
         };
-        return Some(cause.found(since(last.map_or(story.started_at, |last| last.last_at))));
+        return vec![cause.found(since(last.map_or(story.started_at, |last| last.last_at)))];
     };
     let millis = since(newest.last_at);
     if story.connected == Some(0) && millis > NEW {
@@ -171,19 +179,20 @@ fn absent(story: &Story, processes: &BTreeMap<&str, Process>, is_held: bool) -> 
             worker: newest.name.clone(),
             reason: None,
         };
-        return Some(cause.found(millis));
+        return vec![cause.found(millis)];
     }
-    let is_following = matches!(
-        story.events.last().map(|told| &told.event),
-        Some(Event::CaughtUp { .. })
-    );
-    let is_silent = millis > SILENT && !is_held && !is_following;
-    is_silent.then(|| {
-        Cause::Silent {
-            worker: newest.name.clone(),
-        }
-        .found(millis)
-    })
+    // Who follows, or holds, has nothing to say for long.
+    if let Some(Event::CaughtUp { .. }) = story.events.last().map(|told| &told.event) {
+        return Vec::new();
+    }
+    let silent = up().filter(|process| process.holds.is_empty() && since(process.last_at) > SILENT);
+    let found = silent.map(|process| {
+        let cause = Cause::Silent {
+            worker: process.name.clone(),
+        };
+        cause.found(since(process.last_at))
+    });
+    found.collect()
 }
 
 fn too_many_bad(story: &Story, name: &str) -> Option<Finding> {
@@ -242,11 +251,7 @@ pub(super) fn set(story: &Story, at: i64) -> Option<Finding> {
     }
     settings.retain(|_, value: &mut Option<String>| value.is_some());
     let (since, by, note) = last.filter(|_| !settings.is_empty())?;
-    let cause = Cause::Set {
-        by,
-        note,
-        settings: settings.into_iter().collect(),
-    };
+    let cause = Cause::Set { by, note, settings };
     Some(cause.found((at - since).max(0)))
 }
 

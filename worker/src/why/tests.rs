@@ -241,6 +241,10 @@ fn the_gap_of_a_crash_ends_where_somebody_goes_on() {
         )]
     );
     assert_eq!(between(&story, 40_000, 50_000).causes[0].millis, 10_000);
+    // Who works meanwhile is said to, and who is silent too.
+    let found = doing(&story);
+    let silent = matches!(&found[0].cause, Cause::Silent { worker } if worker == "w1");
+    assert!(silent && matches!(found[1].cause, Cause::Working { .. }));
     assert!(between(&story, 80_000, HOUR).causes.is_empty());
 }
 

@@ -200,7 +200,7 @@ async fn csv_is_what_is_stored(backend: Backend) -> Result<()> {
         events += 1;
     }
     let stored: i64 = scenario.database.count("backstitch_journal").await?;
-    ensure!(events == stored && exported.len() == events as usize + 1);
+    ensure!(i64::try_from(events)? == stored && exported.len() == events + 1);
     // As it is stored, whatever a spreadsheet makes of it; and filtered as ever.
     let aside = [
         "journal",

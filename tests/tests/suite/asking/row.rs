@@ -1,5 +1,7 @@
 //! The history of a row.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tests::database::{Backend, Database};
@@ -290,11 +292,48 @@ async fn a_million_batches_are_not_read(backend: Backend) -> Result<()> {
             "{plan}"
         );
     }
+    let before = read(database).await?;
     let row = ["journal", "row", "AgentFeedback", &key];
     let history = json(&scenario, &row).await?;
     ensure!(
         history["wrote"].as_array().map(Vec::len) == Some(1),
         "{history:#}"
     );
+    if backend == Backend::Postgres {
+        searched(database, before).await?;
+    }
     Ok(())
+}
+
+/// Waits until the index was searched, and sees to it that few of its entries were read.
+async fn searched(database: &Database, before: [i64; 2]) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let after = read(database).await?;
+        ensure!(after[1] - before[1] < 100, "{before:?} {after:?}");
+        // The server counts once a session is over.
+        if after[0] > before[0] {
+            return Ok(());
+        }
+        let elapsed = began.elapsed();
+        ensure!(elapsed < Duration::from_secs(90), "the index is not used");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How often PostgreSQL has searched the index, and how many entries it has read in it.
+async fn read(database: &Database) -> Result<[i64; 2]> {
+    if database.backend == Backend::Sqlite {
+        return Ok([0, 0]);
+    }
+    let read = |what: &str| {
+        format!(
+            "SELECT COALESCE(SUM({what}), 0)::bigint FROM pg_stat_user_indexes \
+             WHERE indexrelname = 'backstitch_journal_rows_table_shared_idx'"
+        )
+    };
+    Ok([
+        database.value(&read("idx_scan")).await?,
+        database.value(&read("idx_tup_read")).await?,
+    ])
 }
