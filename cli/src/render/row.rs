@@ -64,6 +64,8 @@ fn wrote(wrote: &Wrote) -> String {
         Deed::Inserted => "wrote it",
         Deed::Overwrote => "overwrote columns of it",
         Deed::BroughtUpToDate => "brought it up to date, as its source had changed",
+        Deed::Removed => "took it back: removed it",
+        Deed::PutBack => "took back what it held: put back what stood before",
     };
     let mut text = format!(
         "{}  run {}{purpose} {deed}\n",

@@ -17,7 +17,7 @@ use crate::error::{Doing, Error, Result};
 use crate::journal::{self, Entry, Filter};
 use crate::provenance::{self, Place, Written};
 use crate::runs;
-use crate::standing::batches_from;
+use crate::standing::{Batch, batches_from};
 use crate::write::{self, Lock};
 
 pub use self::about::{events, is_about};
@@ -177,8 +177,10 @@ async fn written(
             "batch {seq} in {stream} of run {run} is gone, and its provenance stands"
         ))
     };
-    let batch = batches.into_iter().next().filter(|(of, ..)| of == seq);
-    let (_, batch, rows) = batch.ok_or_else(gone)?;
+    let batch = batches.into_iter().next().filter(|batch| batch.seq == *seq);
+    let Batch {
+        event: batch, rows, ..
+    } = batch.ok_or_else(gone)?;
     let entry = journal::at(connection, run, stream, *seq).await?;
     let entry = entry.ok_or_else(gone)?;
     let pin = state
@@ -210,15 +212,13 @@ async fn written(
             ),
         }),
     };
-    let columns = pin.destination.values().iter();
-    let before = row.before.as_ref().map(|before| {
-        let value = |(column, text): (&crate::core::plan::Column, &Option<String>)| Value {
-            column: column.name.clone(),
-            text: Some(text.clone()),
-        };
-        columns.zip(before).map(value).collect()
-    });
-    let source = origin::find(database, planner, known, (pin, planned, &batch), key).await;
+    let how = &pin.destination.write;
+    let source = match how.takes_back() {
+        true => Found::InRange {
+            why: "it goes by the journal".into(),
+        },
+        false => origin::find(database, planner, known, (pin, planned, &batch), key).await,
+    };
     let wrote = Wrote {
         run: run.clone(),
         purpose: state.started.purpose(),
@@ -230,18 +230,40 @@ async fn written(
         at: entry.at,
         program: program(connection, run, &entry.worker).await?,
         worker: entry.worker,
-        deed: match (was_refreshed, &pin.destination.write) {
+        deed: match (was_refreshed, how) {
             (true, _) => Deed::BroughtUpToDate,
             (false, Write::Insert) => Deed::Inserted,
             (false, Write::Update { .. }) => Deed::Overwrote,
+            (false, Write::Remove) => Deed::Removed,
+            (false, Write::Restore) => Deed::PutBack,
         },
-        before,
+        before: before(&row, &pin.destination)?,
         from: batch.from,
         to: batch.to,
         source,
         undone,
     };
     Ok(Some((entry.position, wrote, row, pin.clone())))
+}
+
+/// What stood before a batch wrote a row, where something did.
+fn before(row: &Written, destination: &Destination) -> Result<Option<Vec<Value>>> {
+    let Some(before) = &row.before else {
+        return Ok(None);
+    };
+    let value = |(column, text)| Value {
+        column,
+        text: Some(text),
+    };
+    if destination.write == Write::Remove {
+        let whole = write::whole(row)?;
+        return Ok(Some(whole.into_iter().map(value).collect()));
+    }
+    let names = destination
+        .values()
+        .iter()
+        .map(|column| column.name.clone());
+    Ok(Some(names.zip(before.iter().cloned()).map(value).collect()))
 }
 
 /// What the undo of a batch did with one of its rows; `refreshed`: how many rows the batch brought up to date, where this
@@ -261,10 +283,10 @@ fn fate(undone: &BatchUndone, key: &str, write: &Write, refreshed: Option<usize>
     }
     match (undone.removed, undone.gone, write) {
         (_, 0, Write::Insert) => Fate::Removed,
-        (_, 0, Write::Update { .. }) => Fate::PutBack,
+        (_, 0, Write::Update { .. } | Write::Remove | Write::Restore) => Fate::PutBack,
         (0, _, _) => Fate::Gone,
         (_, _, Write::Insert) => Fate::RemovedOrGone,
-        (_, _, Write::Update { .. }) => Fate::PutBackOrGone,
+        (_, _, Write::Update { .. } | Write::Remove | Write::Restore) => Fate::PutBackOrGone,
     }
 }
 
@@ -292,12 +314,15 @@ async fn standing(
     let found = write::digests(connection, &pin.destination, &pin.image, &keys, Lock::None).await?;
     let found = found.get(&row.key);
     Ok(match (found, wrote.holds(), &pin.destination.write) {
+        (None, true, Write::Remove) => Standing::TakenBack,
+        (Some(_), true, Write::Remove) => Standing::Foreign,
+        (Some(digest), true, Write::Restore) if *digest == row.digest => Standing::PutBack,
         (None, true, _) => Standing::Deleted,
         (None, false, _) => Standing::TakenBack,
         (Some(digest), _, _) if *digest == row.digest => Standing::AsWritten,
         (Some(_), true, _) => Standing::Edited,
-        (Some(_), false, Write::Update { .. }) => Standing::PutBack,
-        (Some(_), false, Write::Insert) => Standing::Foreign,
+        (Some(_), false, Write::Update { .. } | Write::Restore) => Standing::PutBack,
+        (Some(_), false, Write::Insert | Write::Remove) => Standing::Foreign,
     })
 }
 

@@ -109,6 +109,10 @@ pub enum Deed {
     Overwrote,
     /// It brought up to date what the run had inserted.
     BroughtUpToDate,
+    /// It took it back, by removing it.
+    Removed,
+    /// It took back what had been overwritten.
+    PutBack,
 }
 
 /// The source row that a row comes from.

@@ -105,12 +105,12 @@ async fn each(
             let read = database.begin_read().await.doing(doing)?;
             let batches = batches_from(&read, (run, stream, seq), TOGETHER).await?;
             read.rollback().await.doing(doing)?;
-            let Some((last, ..)) = batches.last() else {
+            let Some(last) = batches.last() else {
                 break;
             };
-            seq = last + 1;
-            for (_, _, written) in &batches {
-                for written in written {
+            seq = last.seq + 1;
+            for batch in &batches {
+                for written in &batch.rows {
                     let key = short(&written.key);
                     if key % shares == share {
                         row(key, &written.key, written.digest);

@@ -198,8 +198,11 @@ async fn insert(
     Ok(stands)
 }
 
-/// A row as it was kept.
-fn whole(row: &Written) -> Result<BTreeMap<String, Option<String>>> {
+/// A row that [`remove_whole`] took, as it was kept: each column as text.
+///
+/// # Errors
+/// [`Error::Damaged`]: what was kept is no row.
+pub fn whole(row: &Written) -> Result<BTreeMap<String, Option<String>>> {
     let kept = match row.before.as_deref() {
         Some([Some(whole)]) => serde_json::from_str(whole).ok(),
         _ => None,
