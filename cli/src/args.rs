@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
 use worker::backend::{Access, Address, Database};
 use worker::error::Error;
+use worker::program::Voice;
 use worker::{control, credentials, schema};
 
 use crate::commands::Command;
@@ -51,6 +52,9 @@ pub(crate) struct Global {
     /// Print the result as JSON; times are milliseconds since 1970, UTC.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) voice: Voice,
 
     /// What was connected to, so that it can be closed.
     #[arg(skip)]

@@ -21,12 +21,13 @@ use worker::program;
 async fn main() -> ExitCode {
     program::begin();
     let args::Cli { global, command } = args::Cli::parse();
+    program::speak(global.voice);
     let ended = commands::run(&global, command).await;
     global.close().await;
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            output::note(&stop.to_string());
+            output::fail(&stop.to_string());
             ExitCode::from(stop.exit_code())
         }
     }

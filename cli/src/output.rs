@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
+use worker::program;
 
 use crate::stop::{self, Result};
 
@@ -81,9 +82,16 @@ pub(crate) fn pass(to_error: bool, bytes: &[u8]) {
     };
 }
 
-/// Prints a line for people on standard error; nothing depends on whether it can be read.
+/// Prints a line for people on standard error, unless they want it quiet; nothing depends on whether it can be read.
 pub(crate) fn note(text: &str) {
     if !text.is_empty() {
-        let _ = writeln!(anstream::stderr(), "{}", text.trim_end());
+        program::note(text);
+    }
+}
+
+/// The same for why the command ends, which is told in any case.
+pub(crate) fn fail(text: &str) {
+    if !text.is_empty() {
+        program::fail(text);
     }
 }

@@ -24,7 +24,7 @@ fn answer(call: Call) {
     match call {
         Call::Stop => {}
         Call::StopNow(code) | Call::Overdue(code) => {
-            output::note(&Stop::Asked(code).to_string());
+            output::fail(&Stop::Asked(code).to_string());
             std::process::exit(i32::from(code));
         }
     }

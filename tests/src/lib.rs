@@ -28,6 +28,7 @@
 //! | [`application`] | what the live application does to the same tables meanwhile |
 //! | [`live`] | the same as it goes on beside a migration |
 //! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
+//! | [`terminal`] | a pseudo-terminal, and what a person sees on it |
 //! | [`tiny`] | a source for going through one run step by step, on PostgreSQL |
 //! | [`torture`] | runs and rollbacks under faults drawn from seeds, and the account of what struck |
 //! | [`bench`] | how fast the programs are beside what one would do instead, and what the foreground notices |
@@ -58,6 +59,7 @@ pub mod server;
 pub mod service;
 pub mod source;
 pub mod standing;
+pub mod terminal;
 pub mod tiny;
 pub mod tls;
 pub mod torture;

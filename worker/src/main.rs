@@ -2,7 +2,6 @@
 
 mod command;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,14 +12,16 @@ use worker::{error::exit, program};
 #[tokio::main]
 async fn main() -> ExitCode {
     program::begin();
-    let Command::Run(args) = Cli::parse().command;
+    let Cli { voice, command } = Cli::parse();
+    program::speak(voice);
+    let Command::Run(args) = command;
     let code = match command::run(args).await {
         Ok(code) => code,
         Err(error) => {
             let code = error
                 .downcast_ref::<worker::error::Error>()
                 .map_or(exit::UNEXPECTED, worker::error::Error::exit_code);
-            let _ = writeln!(anstream::stderr(), "error: {error}");
+            program::fail(&format!("error: {error}"));
             code
         }
     };

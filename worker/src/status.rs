@@ -1,6 +1,8 @@
 //! Where a run stands, in numbers: what progress bars, `cli status` and `cli runs` show.
 
 mod following;
+mod holds;
+mod left;
 mod steered;
 
 use sea_orm::ConnectionTrait;
@@ -14,6 +16,8 @@ use crate::projection::{self, Row};
 use crate::{journal, runs};
 
 pub use self::following::Following;
+pub use self::holds::{Hold, Holds, last};
+pub use self::left::left;
 pub use self::steered::Steered;
 
 /// Starts of workers that are looked at; a run has a few.

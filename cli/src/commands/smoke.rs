@@ -141,7 +141,7 @@ fn answer(call: Call) {
         Call::Overdue(_) => send(Signal::KILL),
         Call::StopNow(code) => {
             send(Signal::KILL);
-            output::note("interrupted twice: the command was killed, and nothing was noted");
+            output::fail("interrupted twice: the command was killed, and nothing was noted");
             std::process::exit(i32::from(code));
         }
     }

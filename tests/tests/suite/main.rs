@@ -70,6 +70,7 @@ mod steering;
 mod storage;
 mod surroundings;
 mod tamper;
+mod terminal;
 mod tidy;
 mod tls;
 mod torture;

@@ -10,6 +10,7 @@ use worker::backend::Dialect;
 use worker::engine::{self, Rows};
 use worker::error::Error;
 use worker::pace::Limits;
+use worker::program::Voice;
 use worker::schema::Indexes;
 use worker::{credentials, time};
 
@@ -23,6 +24,8 @@ const FOLLOW_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 #[derive(Debug, Parser)]
 #[command(version, after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) voice: Voice,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

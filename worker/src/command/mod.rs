@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod logs;
 mod opening;
 mod progress;
+mod service;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use self::args::RunArgs;
 use self::opening::open;
 use self::progress::Progress;
+use self::service::Service;
 use worker::backend::{Access, Database, Dialect};
 use worker::core::event::Input;
 use worker::demo::{self, DemoError};
@@ -24,7 +26,7 @@ use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
 use worker::{
-    approval, control, inputs, journal, pace, report, runs, status, time, units, validate,
+    approval, control, inputs, journal, pace, program, report, runs, status, time, units, validate,
 };
 
 /// How long closing may take.
@@ -79,12 +81,15 @@ async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow:
         }
         opened => opened?,
     };
+    program::about(&opened.run);
     announce(&plan, &opened, args);
     tell_of_another_instant(database, &opened, args).await?;
 
-    let progress = Progress::start(database.clone(), opened.run.clone());
+    let service = Service::start(database, &opened.run, &worker, &shutdown);
+    let progress = Progress::start(database.clone(), opened.run.clone(), &worker);
     let ending = engine::work(database, &plan, &opened, &options, &worker, &shutdown).await;
     progress.stop().await;
+    service.stop().await;
     let ending = ending?;
     if ending == Ending::Interrupted {
         return interrupted(database, args, &opened, &signal).await;
@@ -109,7 +114,7 @@ async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow:
         validation,
     };
     if let Some(lines) = logs::summary(database, &opened.run, &plan).await? {
-        let _ = write!(anstream::stderr(), "{lines}");
+        note(&lines);
     }
     show(args, &outcome, &ending)?;
     Ok(if has_failed { exit::FAILED } else { exit::DONE })
@@ -160,15 +165,15 @@ fn answer(call: Call) {
     match call {
         Call::Stop => note("stopping after the batch in hand; once more to stop at once"),
         Call::StopNow(code) | Call::Overdue(code) => {
-            note(SAVED);
+            program::fail(SAVED);
             std::process::exit(i32::from(code));
         }
     }
 }
 
-/// A line on standard error. That nobody can read it any more, or that its disk is full, is no reason to stop.
+/// A line for people.
 fn note(line: &str) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    program::note(line);
 }
 
 /// Says where an interrupted run stands, where the database still tells.
@@ -187,7 +192,7 @@ async fn interrupted(
         };
         show(args, &outcome, &Ending::Interrupted)?;
     }
-    note(SAVED);
+    program::fail(SAVED);
     Ok(signal.exit_code())
 }
 

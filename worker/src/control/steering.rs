@@ -224,7 +224,8 @@ impl Steering {
                 () = shutdown.requested() => {}
                 // It is never closed while this waits.
                 _ = news.changed() => {}
-                () = tokio::time::sleep(reminder) => {}
+                // Somebody may want to know that it still looks.
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }

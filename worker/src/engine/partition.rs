@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::Context;
 use super::batch::{self, Outcome};
@@ -49,12 +50,14 @@ struct Read {
 /// What retries did not mend.
 pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Result<Left> {
     let mut cursor = projection::state(row)?.cursor;
+    let mut batch = row.batches;
     let mut wanted = Wanted::now(context, &row.unit);
     let mut retry = Retry::brief();
     let mut writing = first_way(context, row);
     let mut has_refused = false;
     let mut ahead = read(context, row, cursor.clone(), wanted.rows);
     loop {
+        tracing::Span::current().record("batch", batch + 1);
         let held = context.hold().await;
         // What was read before a hold is old by now.
         if !matches!(held, Ok(false)) {
@@ -92,10 +95,13 @@ pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Re
                 } else {
                     let began = Instant::now();
                     // In a task of its own, so that nothing ever drops it midway.
-                    let outcome = joined(row, tokio::spawn(commit)).await;
+                    let outcome = joined(row, tokio::spawn(commit.in_current_span())).await;
                     let elapsed = began.elapsed();
                     took = (is_full || elapsed > LONG).then_some(elapsed);
                     drop(turn);
+                    if matches!(outcome, Ok(Outcome::Committed { .. })) {
+                        tracing::debug!(rows = read_rows, "the batch is committed");
+                    }
                     context.pace.wrote(read_rows, &context.shutdown).await;
                     outcome
                 };
@@ -109,6 +115,7 @@ pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Re
                 writing = first_way(context, row);
                 has_refused = false;
                 cursor = to;
+                batch += 1;
                 context.schedule.went_well(&row.stream);
                 if let Some(took) = took {
                     let resize = context
@@ -214,7 +221,7 @@ fn read(
 ) -> JoinHandle<Result<Read>> {
     let context = context.clone();
     let row = row.clone();
-    tokio::spawn(async move {
+    let reading = async move {
         let _turn = context.pace.turn(Work::Read, &context.shutdown).await;
         let life = backend::life(context.database.connection()).await;
         let life = life.doing("telling the server's life")?;
@@ -238,7 +245,8 @@ fn read(
             catch_up(&context, unit, &source, asked, after.as_ref(), limit).await?
         };
         Ok(Read { page, life })
-    })
+    };
+    tokio::spawn(reading.in_current_span())
 }
 
 /// Which rows a catch-up pass asks for.

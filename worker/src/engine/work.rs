@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::Context;
 use super::follow;
 use super::indexes;
@@ -102,6 +104,11 @@ fn name(unit: &str) -> String {
 }
 
 async fn build(context: &Arc<Context>, unit: &str) {
+    let span = tracing::error_span!("indexes", unit);
+    build_inside(context, unit).instrument(span).await;
+}
+
+async fn build_inside(context: &Arc<Context>, unit: &str) {
     let (schedule, name) = (&context.schedule, name(unit));
     match indexes::build(context, unit).await {
         Ok(indexes::Left::Done | indexes::Left::Stopping | indexes::Left::Paused) => {
@@ -135,7 +142,20 @@ async fn look(context: Arc<Context>) -> Result<Step> {
     }
 }
 
+/// Drives a partition; what is told meanwhile says of which it is told, and at which of its batches.
 async fn drive(context: &Arc<Context>, place: usize, held: &Held<'_>) {
+    let row = &held.row;
+    // An error's level: a span of a lower one would be filtered away with what is of no interest itself.
+    let span = tracing::error_span!(
+        "partition",
+        unit = %row.unit,
+        partition = %row.stream,
+        batch = tracing::field::Empty,
+    );
+    drive_inside(context, place, held).instrument(span).await;
+}
+
+async fn drive_inside(context: &Arc<Context>, place: usize, held: &Held<'_>) {
     let (schedule, stream) = (&context.schedule, &held.row.stream);
     match partition::drive(context, place, &held.row).await {
         Ok(Left::Done | Left::Stopping) => schedule.went_well(stream),

@@ -1,13 +1,13 @@
 //! `cli gate watch`.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use worker::error::Error;
 use worker::gate::verdict::Ending;
 use worker::gate::{Order, Slo, Told, watch};
+use worker::program::paint::{Line, Look};
+use worker::program::screen::{self, Way};
 use worker::runs;
 use worker::shutdown::Shutdown;
 use worker::signals::Call;
@@ -117,7 +117,7 @@ fn answer(call: Call) {
     match call {
         Call::Stop => {}
         Call::StopNow(code) | Call::Overdue(code) => {
-            output::note(
+            output::fail(
                 "interrupted before the verdict could be noted: the samples so far are no proof, and the next watch begins \
                  anew",
             );
@@ -127,25 +127,11 @@ fn answer(call: Call) {
 }
 
 /// A line for each target that is redrawn on a terminal; elsewhere a line for each sample.
-struct Display<'a> {
-    lines: Lines<'a>,
-    bars: Option<Vec<ProgressBar>>,
-}
+struct Display<'a>(Lines<'a>);
 
 impl<'a> Display<'a> {
     fn new(slo: &'a Slo) -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| {
-            let all = MultiProgress::new();
-            let style = ProgressStyle::with_template("{msg}");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = |_| all.add(ProgressBar::new_spinner().with_style(style.clone()));
-            // One more, for the time that is left.
-            (0..=slo.targets.len()).map(bar).collect()
-        });
-        Self {
-            lines: Lines::new(&slo.targets),
-            bars,
-        }
+        Self(Lines::new(&slo.targets))
     }
 
     fn tell(&mut self, told: &Told<'_>) {
@@ -153,37 +139,27 @@ impl<'a> Display<'a> {
             Told::Begun { stream, abandoned } => {
                 output::note(&render::gate::begun(stream, abandoned));
             }
-            Told::Unnoted(error) => self.note(&render::gate::unnoted(error)),
+            Told::Unnoted(error) => output::note(&render::gate::unnoted(error)),
             Told::Sampled {
                 sample,
                 tallies,
                 left,
             } => {
-                self.lines.take(sample);
-                match &self.bars {
-                    Some(bars) => {
-                        for (bar, line) in bars.iter().zip(self.lines.live(tallies, *left)) {
-                            bar.set_message(line);
-                            bar.tick();
-                        }
+                self.0.take(sample);
+                match screen::way() {
+                    Way::Block => {
+                        let lines = self.0.live(tallies, *left).into_iter();
+                        screen::show(lines.map(|line| Line::new(line, Look::Plain)).collect());
                     }
-                    None => output::note(&self.lines.plain(sample)),
+                    Way::Lines => output::note(&self.0.plain(sample)),
+                    Way::Nothing => {}
                 }
             }
         }
     }
 
-    fn note(&self, text: &str) {
-        match self.bars.as_ref().and_then(|bars| bars.first()) {
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
-        }
-    }
-
     /// What was drawn last stays.
     fn end(self) {
-        for bar in self.bars.into_iter().flatten() {
-            bar.abandon();
-        }
+        screen::leave();
     }
 }
