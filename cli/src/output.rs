@@ -45,6 +45,11 @@ pub(crate) fn exactly(lines: &str) -> Result {
     }
 }
 
+/// Prints a result that was made for another program.
+pub(crate) fn bytes(text: &[u8]) -> Result {
+    result(&String::from_utf8_lossy(text))
+}
+
 /// Prints a result as one JSON document.
 pub(crate) fn json(document: &impl Serialize) -> Result {
     let text = serde_json::to_string_pretty(document);

@@ -14,8 +14,12 @@ async fn main() -> ExitCode {
     program::begin();
     let Cli { voice, command } = Cli::parse();
     program::speak(voice);
-    let Command::Run(args) = command;
-    let code = match command::run(args).await {
+    let ended = match command {
+        Command::Run(args) => command::run(*args).await,
+        Command::Completions { shell } => command::completions(shell),
+        Command::Man { to } => command::man(to.as_deref()),
+    };
+    let code = match ended {
         Ok(code) => code,
         Err(error) => {
             let code = error

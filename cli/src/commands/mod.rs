@@ -5,10 +5,12 @@ mod backup;
 mod certificate;
 mod checklist;
 mod compat;
+mod completions;
 mod demo;
 mod diff;
 mod gate;
 mod journal;
+mod man;
 mod mend;
 mod part;
 mod phase;
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Gate(gate::Args),
     Smoke(smoke::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs a command.
@@ -90,5 +94,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Demo(args) => demo::run(global, args).await,
         Command::Gate(args) => gate::run(global, args).await,
         Command::Smoke(args) => smoke::run(global, args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -44,6 +44,7 @@ mod late;
 mod operator;
 mod oracle;
 mod pace;
+mod packaging;
 mod part;
 mod plan;
 mod preflight;

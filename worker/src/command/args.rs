@@ -11,6 +11,7 @@ use worker::engine::{self, Rows};
 use worker::error::Error;
 use worker::pace::Limits;
 use worker::program::Voice;
+use worker::program::shipped::Shell;
 use worker::schema::Indexes;
 use worker::{credentials, time};
 
@@ -36,9 +37,38 @@ pub(crate) enum Command {
     ///
     /// Example: `worker run --database-url postgres://app@db.example.com/app --migrate`
     ///
-    /// Changes data: yes. Safe to repeat: yes; a crash costs nothing, the same command goes on where the journal ends.
+    /// Changes data: yes, it writes the rows of the plan's units, each batch with its entry in the journal.
+    ///
+    /// Safe to repeat: yes, a crash costs nothing, and the same command goes on where the journal ends.
     #[command(after_help = worker::error::EXIT_CODES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+
+    /// Print the completions of a shell.
+    ///
+    /// Example: `worker completions bash > worker.bash`
+    ///
+    /// Changes data: no.
+    ///
+    /// Safe to repeat: yes.
+    #[command(after_help = worker::error::EXIT_CODES)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+
+    /// Print the manual page, or write those of all commands into a folder.
+    ///
+    /// Example: `worker man --to man1`
+    ///
+    /// Changes data: no, it writes files.
+    ///
+    /// Safe to repeat: yes, pages of before are replaced.
+    #[command(after_help = worker::error::EXIT_CODES)]
+    Man {
+        /// The folder, such as /usr/local/share/man/man1; it is made where it is not there.
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -8,9 +8,11 @@ mod service;
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use serde::Serialize;
 
 use self::args::RunArgs;
@@ -22,6 +24,7 @@ use worker::core::event::Input;
 use worker::demo::{self, DemoError};
 use worker::engine::{self, Ending, Opened, Options, Plan, Sizing};
 use worker::error::{Error, exit};
+use worker::program::shipped::{self, Shell};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
@@ -201,16 +204,46 @@ fn show(args: &RunArgs, outcome: &Outcome, ending: &Ending) -> anyhow::Result<()
         true => format!("{}\n", serde_json::to_string_pretty(outcome)?),
         false => text(outcome, ending),
     };
-    let mut out = anstream::stdout();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
-        // Whoever listened has had enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(anyhow::anyhow!(
+    print(text.as_bytes()).map_err(|error| {
+        anyhow::anyhow!(
             "cannot write the result: {error}; the run itself is {}, `cli status` shows it",
             outcome.run.state.replace("running", "open")
-        )),
-        Ok(()) => Ok(()),
+        )
+    })
+}
+
+/// Prints a result.
+fn print(text: &[u8]) -> std::io::Result<()> {
+    let mut out = anstream::stdout();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        // Whoever listened has had enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
+}
+
+/// `worker completions`.
+pub(crate) fn completions(shell: Shell) -> anyhow::Result<u8> {
+    print(&shipped::completions(args::Cli::command(), shell))?;
+    Ok(exit::DONE)
+}
+
+/// `worker man`.
+pub(crate) fn man(to: Option<&Path>) -> anyhow::Result<u8> {
+    let pages = shipped::pages(args::Cli::command())?;
+    match to {
+        Some(folder) => {
+            shipped::write(&pages, folder)
+                .map_err(|error| anyhow::anyhow!("writing to {}: {error}", folder.display()))?;
+            note(&format!(
+                "{} pages are in {}",
+                pages.len(),
+                folder.display()
+            ));
+        }
+        None => print(pages.first().map_or(&[], |page| &page.text))?,
+    }
+    Ok(exit::DONE)
 }
 
 /// Makes the demo's source, or finds it made; gives the instant that is its present.

@@ -2,10 +2,12 @@
 //!
 //! - `voice` is what the command line says of it, `line` how a log line is written.
 //! - `screen` is the block at the bottom of a terminal that is redrawn in place, `paint` what it is made of.
+//! - `shipped` is what a package has beside the program.
 
 mod line;
 pub mod paint;
 pub mod screen;
+pub mod shipped;
 mod voice;
 
 use std::io::Write;
