@@ -198,30 +198,52 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Every command's help says what it changes, whether it may be repeated, and gives an example.
+    /// What a command's help may begin with.
+    const VERBS: [&str; 31] = [
+        "Apply", "Approve", "Cancel", "Check", "Compare", "Export", "Issue", "List", "Look",
+        "Make", "Measure", "Pause", "Print", "Prove", "Put", "Read", "Resume", "Rewrite", "Run",
+        "Set", "Show", "Sign", "Steer", "Take", "Try", "Validate", "Verify", "Vouch", "Wait",
+        "Watch", "Write",
+    ];
+
+    /// Every command's help begins with a verb; an example, whether it changes data and whether it is safe to repeat follow,
+    /// each in a paragraph of its own.
     #[test]
     fn every_command_is_documented() {
         let mut commands: Vec<_> = Cli::command().get_subcommands().cloned().collect();
         let mut checked = 0;
         while let Some(command) = commands.pop() {
-            if command.has_subcommands() {
-                commands.extend(command.get_subcommands().cloned());
-                continue;
-            }
+            let name = command.get_name().to_owned();
             let help = command
                 .get_long_about()
+                .or(command.get_about())
                 .map(ToString::to_string)
                 .unwrap_or_default();
-            for word in ["Example: `cli ", "Changes ", "repeat"] {
+            let verb = help.split([' ', ',']).next().unwrap_or_default();
+            assert!(VERBS.contains(&verb), "{name}: {verb} is no verb of ours");
+            commands.extend(command.get_subcommands().cloned());
+            // What only holds commands does nothing itself.
+            if command.is_subcommand_required_set() {
+                continue;
+            }
+            let mut paragraphs = help.split("\n\n").skip(1);
+            let mut next = || paragraphs.next().unwrap_or_default();
+            let example = next();
+            assert!(
+                example.starts_with("Example: `cli ") && example.contains(&name),
+                "{name}: an example comes first\n{help}"
+            );
+            for form in ["Changes data: ", "Safe to repeat: "] {
+                let answer = next().strip_prefix(form);
+                let answer = answer.and_then(|it| it.strip_prefix("yes").or(it.strip_prefix("no")));
                 assert!(
-                    help.contains(word),
-                    "{}: {word} is missing in\n{help}",
-                    command.get_name()
+                    answer.is_some_and(|rest| rest.starts_with(['.', ',', ';'])),
+                    "{name}: `{form}yes` or `no` is missing in\n{help}"
                 );
             }
-            assert!(command.get_after_help().is_some(), "{}", command.get_name());
+            assert!(command.get_after_help().is_some(), "{name}");
             checked += 1;
         }
-        assert!(checked >= 14, "{checked}");
+        assert!(checked >= 42, "{checked}");
     }
 }

@@ -14,6 +14,7 @@
 //! | [`database`] | one empty database on either backend |
 //! | [`roles`] | the programs as roles with few rights |
 //! | [`process`] | running, killing and signalling the programs |
+//! | [`shell`] | a line as a person would type it |
 //! | [`source`] | rows as data, and how they get into a database |
 //! | [`generate`] | seeded sources full of odd values |
 //! | [`moment`], [`json`] | times and JSON read exactly, by hand |
@@ -57,6 +58,7 @@ pub mod scenario;
 pub mod scratch;
 pub mod server;
 pub mod service;
+pub mod shell;
 pub mod source;
 pub mod standing;
 pub mod terminal;

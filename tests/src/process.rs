@@ -60,7 +60,7 @@ pub fn program(name: &str, url: &str) -> Result<Invocation> {
 }
 
 /// The program in `target/<profile>`, where a program of the tests' own is too; test executables are one folder below.
-fn binary(name: &str) -> Result<PathBuf> {
+pub(crate) fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().context("find the target folder")?;
     let folder = match folder.ends_with("deps") {
@@ -77,6 +77,12 @@ fn binary(name: &str) -> Result<PathBuf> {
 }
 
 impl Invocation {
+    /// One of a command that is prepared already.
+    pub(crate) fn of(command: Command, shown: &str) -> Self {
+        let shown = shown.to_owned();
+        Self { command, shown }
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<I, S>(mut self, arguments: I) -> Self

@@ -18,12 +18,13 @@ use crate::{output, render};
 ///
 /// Example: `cli certificate -o phase5.json`
 ///
-/// Changes the journal: an event that holds the certificate's digest. Safe to repeat; a file that is there already is never
-/// overwritten.
+/// Changes data: no, it appends to the journal alone: an event that holds the certificate's digest.
 ///
-/// It holds the plan's fingerprint, as_of, counts and digests of what was written and of what stands, quarantine, gates,
-/// sign-offs, and where the journal stood. It refuses (exit 4) before the run is complete and validated, and where the
-/// journal does not verify (exit 3).
+/// Safe to repeat: yes, a file that is there already is never overwritten.
+///
+/// It holds the plan's fingerprint, as_of, counts and digests of what was written and of what stands, quarantine,
+/// gates, sign-offs, and where the journal stood. It refuses (exit 4) before the run is complete and validated, and
+/// where the journal does not verify (exit 3).
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -41,8 +42,12 @@ enum Command {
     ///
     /// Example: `cli certificate verify phase5.json`
     ///
-    /// Changes nothing. Safe to repeat. Exit code 3 where the file was changed, or the journal, the plan or what was written
-    /// is not what was certified. Rows that the application changed since are told, and no error without --exact.
+    /// Changes data: no.
+    ///
+    /// Safe to repeat: yes.
+    ///
+    /// Exit code 3 where the file was changed, or the journal, the plan or what was written is not what was certified.
+    /// Rows that the application changed since are told, and no error without --exact.
     Verify(VerifyArgs),
 }
 

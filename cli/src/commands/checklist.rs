@@ -15,10 +15,12 @@ use crate::{output, render};
 ///
 /// Example: `cli checklist`
 ///
-/// Changes nothing. Safe to repeat.
+/// Changes data: no.
 ///
-/// What the journal can prove is ticked by itself, and open again where the proof no longer holds, as after a rollback;
-/// for the rest somebody gives a name: `cli checklist tick notify --by Ada`. Exit code 0, complete or not.
+/// Safe to repeat: yes.
+///
+/// What the journal can prove is ticked by itself, and open again where the proof no longer holds, as after a
+/// rollback; for the rest somebody gives a name: `cli checklist tick notify --by Ada`. Exit code 0, complete or not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -36,13 +38,17 @@ enum Command {
     ///
     /// Example: `cli checklist tick notify --by Ada --note "mail of 3 November"`
     ///
-    /// Changes the journal: an event. Safe to repeat: the newest counts.
+    /// Changes data: no, it appends to the journal alone.
+    ///
+    /// Safe to repeat: yes, the newest counts.
     Tick(TickArgs),
     /// Take back that an item is done, where somebody vouched for it.
     ///
     /// Example: `cli checklist reopen notify --by Ada --note "the window moved"`
     ///
-    /// Changes the journal: an event. Safe to repeat: an item that is open stays so.
+    /// Changes data: no, it appends to the journal alone.
+    ///
+    /// Safe to repeat: yes, an item that is open stays so.
     Reopen(ReopenArgs),
 }
 

@@ -10,15 +10,19 @@ use crate::args::Global;
 use crate::stop::Result;
 use crate::{output, render};
 
-/// Prove that the release before still works on the live schema: run the statements that it sends (create, find, update,
-/// delete with what hangs on a row) for each of its tables, with made-up rows, in a transaction that is rolled back.
+/// Prove that the release before still works on the live schema: run the statements that it sends (create, find,
+/// update, delete with what hangs on a row) for each of its tables, with made-up rows, in a transaction that is rolled
+/// back.
 ///
 /// Example: `cli compat --record`
 ///
-/// Changes nothing; with --record it notes the outcome in the journal. Safe to repeat, beside the application too: it waits
-/// at most 300 ms for a lock. Triggers fire within the transaction and are rolled back with it, but sequences move on, and
-/// what a trigger does outside of the database stays done. It needs the rights of the application's own role. A check of
-/// the application's that refuses made-up values shows as a failure. Exit code 3 where a statement fails.
+/// Changes data: no, all of it is rolled back; with --record it notes the outcome in the journal.
+///
+/// Safe to repeat: yes, beside the application too: it waits at most 300 ms for a lock.
+///
+/// Triggers fire within the transaction and are rolled back with it, but sequences move on, and what a trigger does
+/// outside of the database stays done. It needs the rights of the application's own role. A check of the application's
+/// that refuses made-up values shows as a failure. Exit code 3 where a statement fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -17,9 +17,12 @@ const AS_OF: &str = "2025-11-04T00:00:00Z";
 ///
 /// Example: `cli demo --campaigns 2500 --tasks 500000 --seed 7`
 ///
-/// Changes an empty database: makes the application's tables and fills them. Safe to repeat: a demo that was cut off is
-/// made anew, one that is complete is left alone, and tables that were not made here are never touched. The same
-/// numbers give the same rows.
+/// Changes data: yes, of an empty database: it makes the application's tables and fills them.
+///
+/// Safe to repeat: yes, a demo that was cut off is made anew, one that is complete is left alone, and tables that were
+/// not made here are never touched.
+///
+/// The same numbers give the same rows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -7,11 +7,14 @@ use crate::args::Global;
 use crate::stop::Result;
 use crate::{output, render};
 
-/// Show where the whole migration stands, on one screen: what is done, the next step with its command, and what blocks it.
+/// Show where the whole migration stands, on one screen: what is done, the next step with its command, and what blocks
+/// it.
 ///
 /// Example: `cli phase`
 ///
-/// Changes nothing. Safe to repeat, at any moment from the first day to the last.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, at any moment from the first day to the last.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {}

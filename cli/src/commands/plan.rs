@@ -19,9 +19,10 @@ const ROWS: usize = 1;
 ///
 /// Example: `cli plan --rehearse 5`
 ///
-/// Changes nothing: it reads a page from a few places of each source. With --rehearse, that many batches of each section are
-/// written for real, each in a transaction that is rolled back at once: no row stays, and the numbers are noted in the
-/// journal's runbook. Changes the journal then. Safe to repeat.
+/// Changes data: no, it reads a page from a few places of each source; with --rehearse, batches are written for real,
+/// each in a transaction that is rolled back at once, and the numbers are noted in the journal.
+///
+/// Safe to repeat: yes.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
@@ -52,7 +53,9 @@ pub(crate) enum Command {
     ///
     /// Example: `cli plan approve --by "Ada Lovelace" --note "looked at the rehearsal on staging"`
     ///
-    /// Changes the journal: notes who approved it. Safe to repeat.
+    /// Changes data: no, it appends to the journal alone: who approved it.
+    ///
+    /// Safe to repeat: yes.
     Approve(ApproveArgs),
 }
 

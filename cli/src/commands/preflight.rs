@@ -17,8 +17,11 @@ use crate::{output, render};
 ///
 /// Example: `cli preflight --backup-age 12h`
 ///
-/// Changes nothing; with --record, the verdict is noted in the journal's runbook. Safe to repeat. Exit code 3 where a
-/// check says stop; a warning is none.
+/// Changes data: no; with --record it notes the verdict in the journal.
+///
+/// Safe to repeat: yes.
+///
+/// Exit code 3 where a check says stop; a warning is none.
 ///
 /// Ask as the role that will run: rights are that role's.
 #[derive(Debug, clap::Args)]

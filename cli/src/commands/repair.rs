@@ -20,10 +20,13 @@ const EXAMPLES: usize = 5;
 ///
 /// Example: `cli repair --unit kpi_history --reason "deals were corrected"`
 ///
-/// Changes the destinations: rows that stand as we wrote them and are not what their source gives, and rows that nobody
-/// wrote; what the application edited, deleted or wrote itself is left alone. It is a run of its own, journaled batch by
-/// batch, and `cli rollback` takes it back. Safe to repeat: after an interruption the same command goes on. `cli validate
-/// --deep` shows what it would find.
+/// Changes data: yes, rows that stand as we wrote them and are not what their source gives, and rows that nobody
+/// wrote; what the application edited, deleted or wrote itself is left alone.
+///
+/// Safe to repeat: yes, after an interruption the same command goes on.
+///
+/// It is a run of its own, journaled batch by batch, and `cli rollback` takes it back. `cli validate --deep` shows
+/// what it would find.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -26,9 +26,12 @@ const EXAMPLES: usize = 20;
 ///
 /// Example: `cli rollback --unit kpi_history --reason "wrong quarter"`
 ///
-/// Changes the destinations: exactly the rows that the journal says the run wrote, and of these only those that still
-/// stand as they were written. Rows that others refer to are kept as well; all that is kept is listed. Safe to repeat:
-/// after an interruption the same command goes on. The schema stays.
+/// Changes data: yes, exactly the rows that the journal says the run wrote, and of these only those that still stand
+/// as they were written.
+///
+/// Safe to repeat: yes, after an interruption the same command goes on.
+///
+/// Rows that others refer to are kept as well; all that is kept is listed. The schema stays.
 ///
 /// Without --run: a rollback that is under way, else the newest run that still holds rows; without --unit, all its
 /// units. Any other condition takes back a part of a completed run, by a run of its own, which `cli rollback` takes back in

@@ -21,42 +21,50 @@ pub(crate) enum Command {
     ///
     /// Example: `cli run pause --by Mia --note "the shop is slow"`
     ///
-    /// Changes the journal: an event that every worker and rollback of the run obeys, on whatever host; one that is started
-    /// later holds from its start. An index that is being built is built to its end. Safe to repeat: a run that is paused
-    /// stays so.
+    /// Changes data: no, it appends to the journal alone: an event that every worker and rollback of the run obeys, on
+    /// whatever host.
     ///
-    /// Without --run, the newest run, or the one whose rollback is under way.
+    /// Safe to repeat: yes, a run that is paused stays so.
+    ///
+    /// One that is started later holds from its start. An index that is being built is built to its end. Without
+    /// --run, the newest run, or the one whose rollback is under way.
     #[command(after_help = worker::error::EXIT_CODES)]
     Pause(Args),
     /// Resume a run that is paused, or allow one to go on that was cancelled.
     ///
     /// Example: `cli run resume --by Mia`
     ///
-    /// Changes the journal: an event. Processes that hold go on within 2 s; after a cancel they have ended, and `worker run`
-    /// goes on. Safe to repeat: a run that goes on stays so.
+    /// Changes data: no, it appends to the journal alone.
     ///
-    /// Without --run, the newest run, or the one whose rollback is under way.
+    /// Safe to repeat: yes, a run that goes on stays so.
+    ///
+    /// Processes that hold go on within 2 s; after a cancel they have ended, and `worker run` goes on. Without --run,
+    /// the newest run, or the one whose rollback is under way.
     #[command(after_help = worker::error::EXIT_CODES)]
     Resume(Args),
     /// Cancel a run: every worker ends in order within 2 s, and none goes on with it before it is resumed.
     ///
     /// Example: `cli run cancel --by Mia --note "wrong instant"`
     ///
-    /// Changes the journal: an event. What was committed stays; `cli rollback` takes it back. The workers end with exit code
-    /// 4. Safe to repeat: a run that is cancelled stays so.
+    /// Changes data: no, it appends to the journal alone; what was committed stays, and `cli rollback` takes it back.
     ///
-    /// Without --run, the newest run.
+    /// Safe to repeat: yes, a run that is cancelled stays so.
+    ///
+    /// The workers end with exit code 4. Without --run, the newest run.
     #[command(after_help = worker::error::EXIT_CODES)]
     Cancel(Args),
     /// Set how a run is worked on, while it is: batch-target, batch-rows, pace, workers.
     ///
     /// Example: `cli run set pace=2000/s workers=4 --by Mia`
     ///
-    /// Changes the journal: an event that every process of the run obeys within 2 s, whatever its command line says, and that
-    /// one which is started later obeys from its start; until it is set again, or to default: `cli run set pace=default --by
-    /// Mia`. Of a rollback only the pace can be set. Safe to repeat: what is set stays so.
+    /// Changes data: no, it appends to the journal alone: an event that every process of the run obeys within 2 s,
+    /// whatever its command line says.
     ///
-    /// Without --run, the newest run, or the one whose rollback is under way.
+    /// Safe to repeat: yes, what is set stays so.
+    ///
+    /// One that is started later obeys from its start; until it is set again, or to default: `cli run set pace=default
+    /// --by Mia`. Of a rollback only the pace can be set. Without --run, the newest run, or the one whose rollback is
+    /// under way.
     #[command(after_help = worker::error::EXIT_CODES)]
     Set(SetArgs),
 }

@@ -11,7 +11,9 @@ use crate::{output, render};
 ///
 /// Example: `cli runs`
 ///
-/// Changes nothing. Safe to repeat.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
 ///
 /// With --json: one array.
 #[derive(Debug, clap::Args)]

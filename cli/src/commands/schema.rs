@@ -23,7 +23,9 @@ pub(crate) enum Command {
     ///
     /// Example: `cli schema status`
     ///
-    /// Changes nothing. Safe to repeat.
+    /// Changes data: no.
+    ///
+    /// Safe to repeat: yes.
     #[command(after_help = worker::error::EXIT_CODES)]
     Status,
     Sql(sql::Args),
@@ -31,9 +33,11 @@ pub(crate) enum Command {
     ///
     /// Example: `cli schema up`
     ///
-    /// Changes the schema, additively, in one transaction, beside the running application: it waits at most 500 ms for a
-    /// table's lock, tells who is in the way, and tries again for about a minute. Safe to repeat: where nothing is
-    /// pending, nothing is done.
+    /// Changes data: yes, the schema, additively, in one transaction, beside the running application.
+    ///
+    /// Safe to repeat: yes, where nothing is pending, nothing is done.
+    ///
+    /// It waits at most 500 ms for a table's lock, tells who is in the way, and tries again for about a minute.
     #[command(after_help = worker::error::EXIT_CODES)]
     Up,
     Verify(verify::Args),
@@ -42,15 +46,21 @@ pub(crate) enum Command {
     ///
     /// Example: `cli schema down --discard-journal`
     ///
-    /// Changes the schema: drops the new tables and columns, and the journal. Safe to repeat. Rolling back a release
-    /// of the application does not need it: the schema is backward compatible.
+    /// Changes data: yes, it drops the new tables and columns, and the journal.
+    ///
+    /// Safe to repeat: yes, where nothing of it is there, nothing is done.
+    ///
+    /// Rolling back a release of the application does not need it: the schema is backward compatible.
     Down(DownArgs),
     /// Print SQL for PostgreSQL that makes the roles owner, worker, undo and viewer, each with the least rights.
     ///
     /// Example: `cli schema roles --print | psql app`
     ///
-    /// Changes nothing: an administrator reads and executes it, before `cli schema up` and again after it. Safe to
-    /// repeat. It holds no password.
+    /// Changes data: no, an administrator reads and executes it, before `cli schema up` and again after it.
+    ///
+    /// Safe to repeat: yes.
+    ///
+    /// It holds no password.
     Roles(RolesArgs),
 }
 

@@ -14,8 +14,10 @@ use crate::{output, render};
 ///
 /// Example: `cli signoff --role "QA Lead" --by Mia --note "smoke tests read"`
 ///
-/// Changes the journal: an event that holds the digest of the whole journal at that moment, so that it says what was
-/// signed. Safe to repeat: the newest counts.
+/// Changes data: no, it appends to the journal alone: an event that holds the digest of the whole journal at that
+/// moment, so that it says what was signed.
+///
+/// Safe to repeat: yes, the newest counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

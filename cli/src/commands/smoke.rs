@@ -20,16 +20,17 @@ use crate::{output, render, signals};
 ///
 /// Example: `cli smoke --environment staging -- npm run test:e2e -- --grep "Phase 5"`
 ///
-/// Changes nothing but the journal; what the command changes is its own affair. Safe to repeat as far as the command
-/// is. The command is run without
-/// a shell, in the current folder, and what it prints is handed on. Exit code 0 where its own was 0, else 3; 2 where
-/// it cannot be started.
+/// Changes data: no, it appends to the journal alone; what the command changes is its own affair.
+///
+/// Safe to repeat: yes, as far as the command is.
+///
+/// The command is run without a shell, in the current folder, and what it prints is handed on. Exit code 0 where its
+/// own was 0, else 3; 2 where it cannot be started.
 ///
 /// The command with its arguments, its exit code, a digest of all that it printed and the last 4 KiB of that stand in
-/// the journal for
-/// good: keep secrets out of the arguments, and where the output may hold some, say --no-output. DATABASE_URL and
-/// PGPASSWORD are taken out of its
-/// environment. With --json, all that it prints is handed on to standard error.
+/// the journal for good: keep secrets out of the arguments, and where the output may hold some, say --no-output.
+/// DATABASE_URL and PGPASSWORD are taken out of its environment. With --json, all that it prints is handed on to
+/// standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

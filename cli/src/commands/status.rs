@@ -10,7 +10,9 @@ use crate::{output, render, select};
 ///
 /// Example: `cli status`
 ///
-/// Changes nothing. Safe to repeat, also while a worker runs.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
 ///
 /// Without --run, the newest run. With --json: one document, `null` where nothing was run yet.
 #[derive(Debug, clap::Args)]

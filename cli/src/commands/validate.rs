@@ -21,12 +21,15 @@ use crate::{output, render, signals};
 ///
 /// Example: `cli validate --deep --pace 5000`
 ///
-/// Changes nothing in sources and destinations; with --deep or --record, what it came to is noted in the journal. Safe
-/// to repeat. Exit code 3 where an error stands; a warning is none.
+/// Changes data: no; with --deep or --record, what it came to is noted in the journal.
 ///
-/// With --deep a row counts as wrong where it stands as we wrote it and is not what its source gives now, and as changed
-/// where the application edited or deleted it since. After an interruption the same command goes on, unless rows were
-/// written since.
+/// Safe to repeat: yes, and with --deep, after an interruption the same command goes on, unless rows were written
+/// since.
+///
+/// Exit code 3 where an error stands; a warning is none.
+///
+/// With --deep a row counts as wrong where it stands as we wrote it and is not what its source gives now, and as
+/// changed where the application edited or deleted it since.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

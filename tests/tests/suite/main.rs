@@ -32,6 +32,7 @@ mod constraints;
 mod crash_points;
 mod cuts;
 mod deep;
+mod examples;
 mod follow;
 mod forgery;
 mod gate;

@@ -224,12 +224,48 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
     use proptest::prelude::*;
 
     use std::time::Duration;
 
     use super::{every, share};
     use worker::time::named;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+
+    /// Every command's help begins with a verb; an example, whether it changes data and whether it is safe to repeat follow,
+    /// each in a paragraph of its own.
+    #[test]
+    fn every_command_is_documented() {
+        for command in super::Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let help = command.get_long_about().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let forms = [
+                &["Run ", "Print "][..],
+                &["Example: `worker "],
+                &[
+                    "Changes data: yes,",
+                    "Changes data: no.",
+                    "Changes data: no,",
+                ],
+                &["Safe to repeat: yes.", "Safe to repeat: yes,"],
+            ];
+            let mut paragraphs = help.split("\n\n");
+            for form in forms {
+                let paragraph = paragraphs.next().unwrap_or_default();
+                assert!(
+                    form.iter().any(|form| paragraph.starts_with(form)),
+                    "{name}: one of {form:?} is missing in\n{help}"
+                );
+            }
+            assert!(command.get_after_help().is_some(), "{name}");
+        }
+    }
 
     #[test]
     fn a_share_is_a_percentage_or_a_number() {

@@ -16,14 +16,17 @@ use crate::{output, render, signals};
 ///
 /// Example: `cli backup create --to /var/backups/app`
 ///
-/// Changes nothing in the database but its journal, where the result is noted, in success and in failure; writes a folder
-/// of its own below FOLDER, with SHA-256 of each file and the rows of each table at the backup's instant. Safe to repeat:
-/// each is another backup; one that fails leaves nothing behind. pg_dump needs the server itself, not a transaction
-/// pooler before it.
+/// Changes data: no, it appends to the journal alone, in success and in failure; the backup is a folder of its own
+/// below FOLDER.
 ///
-/// Behind `--` a command is run instead, without a shell; `{id}` in it is the backup's id, DATABASE_URL is not passed on,
-/// and its arguments, its exit and the end of its output are journaled: `cli backup create -- neonctl branches create
-/// --name {id}`
+/// Safe to repeat: yes, each is another backup; one that fails leaves nothing behind.
+///
+/// The folder holds SHA-256 of each file and the rows of each table at the backup's instant. pg_dump needs the server
+/// itself, not a transaction pooler before it.
+///
+/// Behind `--` a command is run instead, without a shell; `{id}` in it is the backup's id, DATABASE_URL is not passed
+/// on, and its arguments, its exit and the end of its output are journaled: `cli backup create -- neonctl branches
+/// create --name {id}`
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

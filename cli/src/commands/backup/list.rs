@@ -11,7 +11,11 @@ use crate::{output, render};
 ///
 /// Example: `cli backup list --to /var/backups/app`
 ///
-/// Changes nothing. Safe to repeat. Where the database cannot be reached, the folder alone is looked at.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
+///
+/// Where the database cannot be reached, the folder alone is looked at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

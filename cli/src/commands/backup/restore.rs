@@ -12,19 +12,22 @@ use crate::progress::Moving;
 use crate::stop::{Result, Stop};
 use crate::{output, render, signals};
 
-/// Put the database back from a backup: restored beside it, checked, and only then given its name; the database before is
-/// kept under another.
+/// Put the database back from a backup: restored beside it, checked, and only then given its name; the database before
+/// is kept under another.
 ///
 /// Example: `cli backup restore app-20261126T091500.123Z --reason "the schema change failed"`
 ///
-/// Changes which database stands under the name: asks for that name to be typed; off a terminal --confirm must give it.
-/// Refuses a database that others are connected to, or have open. Destroys nothing: what stood is kept as
-/// `NAME_before_<time>` (SQLite: `FILE.before-<time>`) until somebody drops it. Safe to repeat: whatever fails, and however
-/// it is ended, what stood stands, until in one step the restored one does. What was written since the backup is in the
-/// database that is kept alone.
+/// Changes data: yes, which database stands under the name; nothing is destroyed: what stood is kept as
+/// `NAME_before_<time>` (SQLite: `FILE.before-<time>`) until somebody drops it.
 ///
-/// A provider's snapshot is put back by a command behind `--`: `cli backup restore ID --confirm app -- neonctl branches
-/// restore main ^self@… `
+/// Safe to repeat: yes, whatever fails, and however it is ended, what stood stands, until in one step the restored one
+/// does.
+///
+/// It asks for the database's name to be typed; off a terminal --confirm must give it. It refuses a database that
+/// others are connected to, or have open. What was written since the backup is in the database that is kept alone.
+///
+/// A provider's snapshot is put back by a command behind `--`: `cli backup restore ID --confirm app -- neonctl
+/// branches restore main ^self@…`
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -16,9 +16,12 @@ use crate::{output, render, signals};
 ///
 /// Example: `cli backup verify --full`
 ///
-/// Changes nothing in the database but its journal, where the result is noted if the journal knows the backup. --full
-/// makes a database `backstitch_verify_…` on the server, for which the role needs CREATEDB, and drops it again. Safe to
-/// repeat. Exit code 3 where anything is wrong with the backup.
+/// Changes data: no, it appends to the journal alone, where it knows the backup; --full makes a database
+/// `backstitch_verify_…` on the server, for which the role needs CREATEDB, and drops it again.
+///
+/// Safe to repeat: yes.
+///
+/// Exit code 3 where anything is wrong with the backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -20,8 +20,11 @@ const COUNTING: Duration = Duration::from_secs(3);
 ///
 /// Example: `cli gate check --file slo.toml`
 ///
-/// Changes nothing. Safe to repeat. Exit code 3 where a target is missed or cannot be measured. What the database counts is
-/// watched for three seconds.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
+///
+/// Exit code 3 where a target is missed or cannot be measured. What the database counts is watched for three seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(super) struct Args {

@@ -14,9 +14,9 @@ use crate::{output, render};
 ///
 /// Example: `cli gate init --file slo.toml`
 ///
-/// Changes nothing in the database: writes the file. Safe to repeat: a file that is there already is left alone, with
-/// exit code
-/// 4, unless --force is given.
+/// Changes data: no, it writes the file.
+///
+/// Safe to repeat: yes, a file that is there already is left alone, with exit code 4, unless --force is given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(super) struct Args {

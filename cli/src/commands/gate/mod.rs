@@ -14,15 +14,16 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::args::Global;
 use crate::stop::Result;
 
-/// Let a deployment, or the next migration, wait for proof: targets that are met, or units that are complete.
-///
-/// With --unit: exit code 0 where each named unit of the newest run that stands is complete, and 3 with the reason
-/// where one is
-/// not.
+/// Wait for proof, before a deployment or the next migration: targets that are met, or units that are complete.
 ///
 /// Example: `cli gate --unit kpi_history --validated --wait 30m`
 ///
-/// Changes nothing. Safe to repeat.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
+///
+/// With --unit: exit code 0 where each named unit of the newest run that stands is complete, and 3 with the reason
+/// where one is not.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = worker::error::EXIT_CODES,

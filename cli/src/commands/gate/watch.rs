@@ -22,13 +22,14 @@ use crate::{output, render, signals};
 ///
 /// Example: `cli gate watch --environment staging --for 2h --every 30s`
 ///
-/// Changes nothing but the journal: every sample is noted, and the verdict, which ties them in. Safe to repeat: each watch
-/// is one of its own. Exit code 3 where the gate is closed: a target was missed, could not be measured, or was not
-/// sampled in time.
+/// Changes data: no, it appends to the journal alone: every sample is noted, and the verdict, which ties them in.
 ///
-/// The first sample is taken when the first interval is over, the last at the end. An interrupted watch is closed,
-/// and noted as such; one
-/// that is killed leaves samples without a verdict, which are no proof: the next begins anew.
+/// Safe to repeat: yes, each watch is one of its own.
+///
+/// Exit code 3 where the gate is closed: a target was missed, could not be measured, or was not sampled in time.
+///
+/// The first sample is taken when the first interval is over, the last at the end. An interrupted watch is closed, and
+/// noted as such; one that is killed leaves samples without a verdict, which are no proof: the next begins anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(super) struct Args {

@@ -22,7 +22,9 @@ const PAGE: u64 = 1_000;
 ///
 /// Example: `cli journal export -o journal.ndjson`, or `cli journal export --kind RowQuarantined --format csv`
 ///
-/// Changes nothing in the database. Safe to repeat; a file that is there already is never overwritten.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, a file that is there already is never overwritten.
 ///
 /// Stream by stream and by seq within it, each run's own stream first, so the hash chains of a whole export can be checked
 /// line by line. The payload is a string: the exact text that was hashed. Fields of CSV are as they are stored too, also

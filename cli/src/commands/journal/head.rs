@@ -11,11 +11,13 @@ use crate::stop::Result;
 ///
 /// Example: `cli journal head > head.txt`, and later `cli journal verify --head head.txt`
 ///
-/// Changes nothing. Safe to repeat, also while a worker runs.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
 ///
 /// The journal's chains show by themselves that an event was changed, or is missing from their midst, but not that the
-/// newest were removed: a head that was taken before does. Its last line is a digest of the others; noted in a ticket, it
-/// also shows that the file is the one that was taken.
+/// newest were removed: a head that was taken before does. Its last line is a digest of the others; noted in a ticket,
+/// it also shows that the file is the one that was taken.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {}

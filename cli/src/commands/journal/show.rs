@@ -25,7 +25,9 @@ const LOOK_BACK: i64 = 2_000;
 ///
 /// Example: `cli journal show --unit intelligence_event --since 2h --follow`
 ///
-/// Changes nothing. Safe to repeat.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
 ///
 /// With --follow it ends with exit code 130 on Ctrl-C, 143 on SIGTERM, and 0 where nobody reads on. --key needs the whole
 /// schema (`cli schema up`); the other filters need the journal alone.

@@ -15,8 +15,12 @@ use crate::stop::Result;
 ///
 /// Example: `cli journal verify`
 ///
-/// Changes nothing. Safe to repeat, also while a worker runs. Exit code 3 where anything is off; the findings name the
-/// first bad event of each stream. Exit code 4 where a newer release wrote events: that one can verify them.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
+///
+/// Exit code 3 where anything is off; the findings name the first bad event of each stream. Exit code 4 where a newer
+/// release wrote events: that one can verify them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

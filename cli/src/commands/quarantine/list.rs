@@ -11,7 +11,9 @@ use crate::{output, render, select};
 ///
 /// Example: `cli quarantine list --unit intelligence_event`
 ///
-/// Changes nothing. Safe to repeat.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
 ///
 /// Without --run, of the newest run; with --all, of every run. With --json: one document with the run, the total and
 /// the rows.

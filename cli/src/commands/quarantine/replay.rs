@@ -18,10 +18,12 @@ use crate::stop::Result;
 ///
 /// Example: `cli quarantine replay --unit agent_feedback --reason "ratings were corrected"`
 ///
-/// Changes the destinations: writes each row of the quarantine that is bad no more, once, and sets the others aside again.
-/// It is a run of its own, journaled batch by batch, and `cli rollback` takes it back. Reads the whole source of each unit
-/// that set rows aside. A sum that a mended row belongs to is brought up to date by `cli repair`. Safe to repeat: after an
-/// interruption the same command goes on, and what is written already is left alone.
+/// Changes data: yes, it writes each row of the quarantine that is bad no more, once, and sets the others aside again.
+///
+/// Safe to repeat: yes, after an interruption the same command goes on, and what is written already is left alone.
+///
+/// It is a run of its own, journaled batch by batch, and `cli rollback` takes it back. It reads the whole source of
+/// each unit that set rows aside. A sum that a mended row belongs to is brought up to date by `cli repair`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -15,7 +15,11 @@ const MOST: u64 = 1_000;
 ///
 /// Example: `cli quarantine show c1/tasks/3`
 ///
-/// Changes nothing. Safe to repeat. With --json: one document, as of `cli quarantine list`.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
+///
+/// With --json: one document, as of `cli quarantine list`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

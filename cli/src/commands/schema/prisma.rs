@@ -17,7 +17,11 @@ use crate::{output, render};
 ///
 /// Example: `cli schema prisma --check prisma/schema.prisma`
 ///
-/// Changes nothing, and asks no database. Safe to repeat. Exit code 3 where a model of the file differs.
+/// Changes data: no, and it asks no database.
+///
+/// Safe to repeat: yes.
+///
+/// Exit code 3 where a model of the file differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

@@ -13,13 +13,15 @@ use crate::render::schema::{Reviewed, Sql};
 use crate::stop::Result;
 use crate::{output, render};
 
-/// Print the SQL of the schema changes, for review: what `cli schema up` executes, each statement with the lock that it
-/// takes, and its digest. It is executable as it stands.
+/// Print the SQL of the schema changes, for review: what `cli schema up` executes, each statement with the lock that
+/// it takes, and its digest. It is executable as it stands.
 ///
 /// Example: `cli schema sql > review.sql`, then `cli schema sql --reviewed-by "Ada" --digest DIGEST`
 ///
-/// Changes nothing; with --reviewed-by it notes in the journal that somebody has read it, and makes the journal's own
-/// tables where there are none. Safe to repeat.
+/// Changes data: no; with --reviewed-by it notes in the journal that somebody has read it, and makes the journal's own
+/// tables where there are none.
+///
+/// Safe to repeat: yes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

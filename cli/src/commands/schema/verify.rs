@@ -10,12 +10,16 @@ use crate::args::Global;
 use crate::stop::Result;
 use crate::{output, render};
 
-/// Compare the live schema with the expected one: columns, keys, indexes, the journal's triggers, and the columns of the
-/// sources that units read. Each difference is told with what to do; what the application has besides is a note.
+/// Compare the live schema with the expected one: columns, keys, indexes, the journal's triggers, and the columns of
+/// the sources that units read. Each difference is told with what to do; what the application has besides is a note.
 ///
 /// Example: `cli schema verify --record`
 ///
-/// Changes nothing; with --record it notes the outcome in the journal. Safe to repeat. Exit code 3 where something differs.
+/// Changes data: no; with --record it notes the outcome in the journal.
+///
+/// Safe to repeat: yes.
+///
+/// Exit code 3 where something differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
