@@ -353,7 +353,8 @@ fn the_image_has_no_secret_and_no_root() -> Result<()> {
         .rev()
         .find_map(|line| line.strip_prefix("USER "));
     ensure!(
-        user.is_some_and(|user| user.parse::<u32>().is_ok_and(|id| id > 0)),
+        user.and_then(|user| user.split(':').next())
+            .is_some_and(|user| user.parse::<u32>().is_ok_and(|id| id > 0)),
         "{user:?}"
     );
     for never in ["ENV ", "ARG ", "DATABASE_URL", "PASSWORD", "ADD "] {

@@ -84,7 +84,7 @@ pub fn size() -> Size {
     let told = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     let of = |told: Option<u16>, usual| {
         told.filter(|told| *told > 0)
-            .map_or(usual, |told| usize::from(told))
+            .map_or(usual, usize::from)
     };
     Size {
         columns: of(told.map(|told| told.ws_col), SIZE.columns),
