@@ -56,6 +56,8 @@ fn run(run: &Run) -> String {
         Purpose::Backfill => "",
         Purpose::Repair => " (a repair)",
         Purpose::Replay => " (a replay)",
+        Purpose::Undo => " (a rollback of a part)",
+        Purpose::Redo => " (a redo)",
     };
     format!(
         "run {}{purpose}, {}, began {}, {}",

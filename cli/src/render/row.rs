@@ -59,6 +59,8 @@ fn wrote(wrote: &Wrote) -> String {
         Purpose::Backfill => "",
         Purpose::Repair => " (a repair)",
         Purpose::Replay => " (a replay)",
+        Purpose::Undo => " (a rollback of a part)",
+        Purpose::Redo => " (a redo)",
     };
     let deed = match wrote.deed {
         Deed::Inserted => "wrote it",

@@ -167,7 +167,7 @@ pub(crate) fn runs(runs: &[Summary]) -> String {
                 Purpose::Backfill => run.state.to_owned(),
                 Purpose::Repair => format!("{}, a repair", run.state),
                 Purpose::Replay => format!("{}, a replay", run.state),
-                Purpose::Undo => format!("{}, takes back", run.state),
+                Purpose::Undo => format!("{}, a rollback of a part", run.state),
                 Purpose::Redo => format!("{}, a redo", run.state),
             },
             time::show(run.as_of),
