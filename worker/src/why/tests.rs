@@ -146,14 +146,14 @@ fn a_pause_names_who_and_since_when() {
 #[test]
 fn who_ended_in_order_is_told_from_who_was_killed() {
     let mut ended = story();
-    stop(&mut ended, HOUR / 2, "w1", "asked to stop");
-    ended.workers[0].last_at = HOUR / 2;
+    stop(&mut ended, 600_000, "w1", "asked to stop");
+    ended.workers[0].last_at = 600_000;
     let found = doing(&ended);
     let reason = Some("asked to stop".to_owned());
     let worker = "w1".to_owned();
     assert_eq!(
         causes(&found)[0],
-        (&Cause::NobodyWorks { worker, reason }, HOUR / 2)
+        (&Cause::NobodyWorks { worker, reason }, HOUR - 600_000)
     );
     let lost = between(&ended, 0, HOUR).causes;
     assert_eq!(
@@ -163,7 +163,7 @@ fn who_ended_in_order_is_told_from_who_was_killed() {
                 times: 1,
                 crashes: 0
             },
-            HOUR / 2
+            HOUR - 600_000
         )
     );
 
