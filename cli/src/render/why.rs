@@ -49,7 +49,16 @@ pub(crate) fn report(report: &Report) -> String {
         tell(&mut text, &now(finding), finding);
     }
     text.push('\n');
-    text.push_str(&between(&report.between));
+    let is_undone = report
+        .doing
+        .iter()
+        .any(|finding| matches!(finding.cause, Cause::RollbackHalfway { .. }));
+    let rows = if is_undone {
+        "rows taken back"
+    } else {
+        "source rows"
+    };
+    text.push_str(&between(&report.between, rows));
     text
 }
 
@@ -195,19 +204,19 @@ fn set(by: &str, note: Option<&str>, settings: &BTreeMap<Setting, Option<String>
 }
 
 /// What it did between two times, and what took it.
-fn between(between: &Between) -> String {
+fn between(between: &Between, rows: &str) -> String {
     let took = between.to - between.from;
     let median = match between.median {
         Some(median) => format!("; its median is {} a second", rate(median)),
         None => String::new(),
     };
     let mut text = format!(
-        "from {} to {} ({}): {}, {}, {} a second{median}\n",
+        "from {} to {} ({}): {}, {} {rows}, {} a second{median}\n",
         time::show(between.from),
         time::show(between.to),
         lasting(took),
         batches(between.batches),
-        count(between.read, "source row"),
+        number(between.read),
         rate(between.rows_per_second)
     );
     if between.causes.is_empty() {

@@ -14,7 +14,7 @@ pub struct Slot {
     pub at: i64,
     /// Batches.
     pub batches: i64,
-    /// Source rows read by them.
+    /// Source rows read by them; of a rollback's, rows removed or put back.
     pub read: i64,
 }
 
@@ -39,7 +39,11 @@ pub async fn slots(
     kind: &str,
     millis: i64,
 ) -> Result<Vec<Slot>> {
-    let read = Dialect::of(connection).member("\"payload\"", "read");
+    let rows = match kind {
+        "BatchUndone" => "removed",
+        _ => "read",
+    };
+    let read = Dialect::of(connection).member("\"payload\"", rows);
     let sql = format!(
         "SELECT \"at\" / {millis} * {millis} AS \"slot\", count(*) AS \"batches\", \
              CAST(sum({read}) AS BIGINT) AS \"read\" FROM \"backstitch_journal\" \

@@ -120,7 +120,7 @@ pub struct Between {
     pub to: i64,
     /// Batches committed.
     pub batches: i64,
-    /// Source rows read.
+    /// Source rows read; of a rollback that is under way, rows removed or put back.
     pub read: i64,
     /// Source rows a second.
     pub rows_per_second: f64,
@@ -130,7 +130,8 @@ pub struct Between {
     pub causes: Vec<Finding>,
 }
 
-/// Why a run stands still, and why it was slow from `since` to `until` (none: from its start; to its end, or now).
+/// Why a run stands still, and why it was slow from `since` to `until` (none: from its start, or that of its rollback under
+/// way; to its end, or now).
 ///
 /// # Errors
 /// There is no such run; the database's; a journal that does not fold.
@@ -141,11 +142,8 @@ pub async fn ask(
     until: Option<i64>,
 ) -> Result<Report> {
     let story = story(database, run).await?;
-    let ends = match story.status {
-        RunStatus::Running | RunStatus::Undoing => story.now,
-        _ => story.last_at,
-    };
-    let from = since.unwrap_or(story.started_at).max(story.started_at);
+    let (begins, ends) = time(&story);
+    let from = since.unwrap_or(begins).max(story.started_at);
     let to = until.unwrap_or(ends).min(ends).max(from);
     Ok(Report {
         run: run.to_owned(),
@@ -155,6 +153,26 @@ pub async fn ask(
         doing: judge::doing(&story),
         between: took::between(&story, from, to),
     })
+}
+
+/// From when to when a run, or its rollback that is under way, works.
+fn time(story: &Story) -> (i64, i64) {
+    let newest = |is: fn(&Event) -> bool| {
+        let mut events = story.events.iter().rev();
+        events.find(|told| is(&told.event)).map(|told| told.at)
+    };
+    match story.status {
+        RunStatus::Running => (story.started_at, story.now),
+        RunStatus::Undoing => {
+            let begun = newest(|event| matches!(event, Event::UndoStarted { .. }));
+            (begun.unwrap_or(story.started_at), story.now)
+        }
+        // What a rollback did later is none of its work.
+        _ => {
+            let ended = newest(|event| matches!(event, Event::RunCompleted { .. }));
+            (story.started_at, ended.unwrap_or(story.last_at))
+        }
+    }
 }
 
 async fn story(database: &Database, run: &str) -> Result<Story> {
