@@ -39,7 +39,10 @@ pub fn url(
                 .into(),
         )),
         (Some(url), None) => Ok(Some(url.to_owned())),
-        (None, Some(path)) => read(path).map(Some),
+        (None, Some(path)) => {
+            let like = "such as postgres://user:password@host/database";
+            line(path, "the database URL", like).map(Some)
+        }
         (None, None) => Ok(None),
     }
 }
@@ -60,16 +63,16 @@ pub fn check_command(words: &[String], secrets: &[String]) -> Result<()> {
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+/// A secret that is a file's only line, called `what` and made `like`. That others can read the file is told as a warning.
+///
+/// # Errors
+/// [`Error::Usage`]: the file cannot be read, or holds not one line. Nothing of it is shown.
+pub fn line(path: &Path, what: &str, like: &str) -> Result<String> {
     let shown = path.display();
-    let unreadable = |error| {
-        Error::Usage(format!(
-            "cannot read the database URL from {shown}: {error}"
-        ))
-    };
+    let unreadable = |error| Error::Usage(format!("cannot read {what} from {shown}: {error}"));
     let file = std::fs::File::open(path).map_err(unreadable)?;
     if is_open_to_others(&file.metadata().map_err(unreadable)?) {
-        tracing::warn!("{shown} holds the database URL, and others can read it: chmod 600 it");
+        tracing::warn!("{shown} holds {what}, and others can read it: chmod 600 it");
     }
     let mut bytes = Vec::new();
     let mut start = file.take(MAX_BYTES);
@@ -78,7 +81,7 @@ fn read(path: &Path) -> Result<String> {
     let line = text.trim();
     if line.is_empty() || line.contains('\n') || text.len() as u64 == MAX_BYTES {
         return Err(Error::Usage(format!(
-            "{shown} should hold the database URL as its only line, such as postgres://user:password@host/database"
+            "{shown} should hold {what} as its only line, {like}"
         )));
     }
     Ok(line.to_owned())

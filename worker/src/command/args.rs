@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use worker::pace::Limits;
 use worker::program::Voice;
 use worker::program::shipped::Shell;
 use worker::schema::Indexes;
-use worker::{credentials, time};
+use worker::{credentials, live, time};
 
 /// The database where nobody named one.
 const DEFAULT_URL: &str = "sqlite://backstitch.db?mode=rwc";
@@ -153,6 +154,20 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) require_approval: bool,
 
+    /// Show the run as a live page here, with its metrics at /metrics and the probes /livez and /readyz; port 0 takes one that
+    /// is free. Others than this machine see it only with --status-token-file.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    status_addr: Option<SocketAddr>,
+
+    /// A file with the token that whoever looks must bring, as its only line: as a bearer token, or, in a browser, as the
+    /// password of any user. Give it the mode 600.
+    #[arg(long, value_name = "PATH", requires = "status_addr")]
+    status_token_file: Option<PathBuf>,
+
+    /// A name, beside the address, by which the page may be called; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "status_addr")]
+    status_host: Vec<String>,
+
     /// Print the result as one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
@@ -168,6 +183,15 @@ enum When {
 }
 
 impl RunArgs {
+    /// Where the run is shown, and to whom; none: nowhere.
+    pub(crate) fn live(&self) -> Option<live::Options> {
+        self.status_addr.map(|address| live::Options {
+            address,
+            token_file: self.status_token_file.clone(),
+            names: self.status_host.clone(),
+        })
+    }
+
     /// When indexes are built.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ use worker::core::event::Input;
 use worker::demo::{self, DemoError};
 use worker::engine::{self, Ending, Opened, Options, Plan, Sizing};
 use worker::error::{Error, exit};
+use worker::live::Live;
+use worker::picture::Which;
 use worker::program::shipped::{self, Shell};
 use worker::retry::Retry;
 use worker::shutdown::Shutdown;
@@ -63,13 +65,38 @@ pub(crate) async fn run(mut args: RunArgs) -> anyhow::Result<u8> {
 }
 
 async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow::Result<u8> {
-    let mut options = options(args, database.dialect());
+    let options = options(args, database.dialect());
     args.indexes(database.dialect())?;
     // Before anything is made or changed.
     if args.require_approval {
         approved(database).await?;
     }
     pace::check(database, &options.limits).await?;
+    let live = listen(database, args).await?;
+    let ended = work_on(database, args, named, options, live.as_ref()).await;
+    if let Some(live) = live {
+        live.stop().await;
+    }
+    ended
+}
+
+/// Begins to show the run, where it is to be shown.
+async fn listen(database: &Database, args: &RunArgs) -> Result<Option<Live>, Error> {
+    let Some(options) = args.live() else {
+        return Ok(None);
+    };
+    let live = Live::start(database, &options, None).await?;
+    note(&format!("live page: http://{}/", live.address()));
+    Ok(Some(live))
+}
+
+async fn work_on(
+    database: &Database,
+    args: &RunArgs,
+    named: &[Input],
+    mut options: Options,
+    live: Option<&Live>,
+) -> anyhow::Result<u8> {
     if args.demo {
         let made = make_demo(database).await?;
         options.as_of.get_or_insert(made);
@@ -85,6 +112,9 @@ async fn run_on(database: &Database, args: &RunArgs, named: &[Input]) -> anyhow:
         opened => opened?,
     };
     program::about(&opened.run);
+    if let Some(live) = live {
+        live.choose(Which::Run(opened.run.clone()));
+    }
     announce(&plan, &opened, args);
     tell_of_another_instant(database, &opened, args).await?;
 

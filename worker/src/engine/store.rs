@@ -2,6 +2,7 @@
 //! a rehearsal rolls it back.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 
 use super::withdraw::{Back, withdraw};
 use crate::backend::Transaction;
@@ -82,6 +83,7 @@ pub(crate) async fn store(
     writing: Writing,
     point: &(impl Fn(&str) + Sync),
 ) -> Result<Stored> {
+    let begun = Instant::now();
     let mut state = projection::state(row)?;
     let at = journal::now(transaction).await?;
     let pin = place.pin;
@@ -163,6 +165,7 @@ pub(crate) async fn store(
         skipped: sorted.skipped,
         quarantined: count(events.len()),
         provenance: packed.as_ref().map(Packed::digest),
+        millis: Some(millis(begun)),
     };
     events.push(Event::BatchCommitted(batch.clone()));
     for event in &events {
@@ -280,6 +283,12 @@ impl Sorted {
         self.bad.retain(|(key, _)| !known.contains(key));
         self.skip(QUARANTINED, count(before - self.bad.len()));
     }
+}
+
+fn millis(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 fn count(rows: usize) -> i64 {

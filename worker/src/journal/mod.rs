@@ -1,6 +1,7 @@
 //! The journal: append and load. The only SQL that touches its table.
 
 mod query;
+mod size;
 mod sums;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::core::event::{Event, FORMAT};
 use crate::error::{Doing, Error, Result};
 
 pub use self::query::{Filter, count, has_skipped, of_kinds, select, undo_of};
+pub use self::size::disk;
 pub use self::sums::{Slot, Span, Work, set_aside, set_aside_alone, skips, slots, spans, work};
 
 /// The longest key of a bad row; PostgreSQL's indexes hold about 2,700 bytes a row.

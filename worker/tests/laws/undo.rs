@@ -134,6 +134,7 @@ impl Run {
             skipped: BTreeMap::from([("already there".into(), count(read - rows))]),
             quarantined: 0,
             provenance,
+            millis: None,
         }));
     }
 

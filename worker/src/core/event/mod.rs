@@ -32,7 +32,8 @@ pub use self::scope::{Scope, Told};
 ///   `FollowEnded`, `CaughtUp`.
 /// - 5: `RunPaused`, `RunResumed`, `RunCancelled`, `SettingsChanged`, `SettingsApplied`; `Repairs` tells of a run that tries
 ///   again what another set aside; `Mark` tells the server's life.
-/// - 6: `Repairs` tells of a run that takes back a part of another, and of one that writes it again.
+/// - 6: `Repairs` tells of a run that takes back a part of another, and of one that writes it again; `BatchCommitted` tells
+///   how long it took.
 pub const FORMAT: i32 = 6;
 
 /// What happened.

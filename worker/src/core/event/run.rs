@@ -184,6 +184,9 @@ pub struct BatchCommitted {
     pub quarantined: i64,
     /// BLAKE3 over the packed provenance, where rows were written or brought up to date.
     pub provenance: Option<String>,
+    /// How long its transaction had taken when this was made, at least 1. Batches of older releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub millis: Option<u64>,
 }
 
 impl BatchCommitted {

@@ -184,6 +184,7 @@ fn batch(from: usize, to: usize, written: i64, skipped: i64, bad: i64, last: boo
         skipped: BTreeMap::from([("why".into(), skipped)]),
         quarantined: bad,
         provenance: (written > 0).then(String::new),
+        millis: None,
     })
 }
 

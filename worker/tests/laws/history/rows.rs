@@ -48,6 +48,7 @@ impl Driver<'_> {
             skipped: reasons.map(|(why, rows)| (why.to_owned(), rows)).into(),
             quarantined: bad,
             provenance: (written > 0).then(|| "digest".into()),
+            millis: None,
         });
         self.say(&stream, event);
     }

@@ -94,6 +94,7 @@ impl Note {
                     skipped: BTreeMap::from([("already there".into(), read - written)]),
                     quarantined: 0,
                     provenance: (written > 0).then(String::new),
+                    millis: None,
                 })
             }
             Self::Undone {
