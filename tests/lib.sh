@@ -24,7 +24,8 @@ have_pgbouncer() {
 }
 
 have_servers() {
-  have_postgresql && have_pgbouncer && command -v openssl >/dev/null && command -v prometheus >/dev/null
+  have_postgresql && have_pgbouncer && command -v openssl >/dev/null && command -v prometheus >/dev/null &&
+    command -v chromium >/dev/null
 }
 
 # Installs packages and starts none of their services: Debian asks /usr/sbin/policy-rc.d, which is put there for as long as it
@@ -51,8 +52,8 @@ install_servers() {
   if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
     return 1
   fi
-  echo "$caller: installing PostgreSQL's server, pgbouncer, openssl and Prometheus" >&2
-  "${as_root[@]}" apt-get update -qq && install_packages postgresql pgbouncer openssl prometheus
+  echo "$caller: installing PostgreSQL's server, pgbouncer, openssl, Prometheus and Chromium" >&2
+  "${as_root[@]}" apt-get update -qq && install_packages postgresql pgbouncer openssl prometheus chromium fonts-dejavu-core
 }
 
 need_cargo_and_servers() {
@@ -61,9 +62,9 @@ need_cargo_and_servers() {
     exit 1
   fi
   if ! have_servers && { ! install_servers || ! have_servers; }; then
-    echo "$caller: PostgreSQL's server (initdb and pg_ctl), pgbouncer, openssl or Prometheus is missing and could not be" >&2
-    echo "  installed from here; install the packages (Debian, Ubuntu: sudo apt-get install postgresql pgbouncer openssl" >&2
-    echo "  prometheus), then try again" >&2
+    echo "$caller: PostgreSQL's server (initdb and pg_ctl), pgbouncer, openssl, Prometheus or Chromium is missing and" >&2
+    echo "  could not be installed from here; install the packages (Debian, Ubuntu: sudo apt-get install postgresql pgbouncer" >&2
+    echo "  openssl prometheus chromium fonts-dejavu-core), then try again" >&2
     exit 1
   fi
 }

@@ -25,6 +25,8 @@
 //! | [`standing`] | every row by its key, and which were lost, doubled, left over, changed |
 //! | [`provenance`] | which rows the journal says were written, decoded a second time |
 //! | [`service`] | an HTTP service that counts what it does |
+//! | [`chromium`] | a browser without a window, and what it complains of |
+//! | [`metrics`] | Prometheus's text format, read by its specification |
 //! | [`prometheus`] | a Prometheus server that looks at it |
 //! | [`application`] | what the live application does to the same tables meanwhile |
 //! | [`live`] | the same as it goes on beside a migration |
@@ -37,6 +39,7 @@
 
 pub mod application;
 pub mod bench;
+pub mod chromium;
 pub mod cluster;
 pub mod compare;
 pub mod database;
@@ -45,6 +48,7 @@ pub mod generate;
 pub mod journal;
 pub mod json;
 pub mod live;
+pub mod metrics;
 pub mod moment;
 pub mod oracle;
 pub mod pooler;

@@ -19,10 +19,12 @@ mod preflight;
 mod quarantine;
 mod redo;
 mod repair;
+mod report;
 mod rollback;
 mod run;
 mod runs;
 mod schema;
+mod serve;
 mod signoff;
 mod smoke;
 mod status;
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Status(status::Args),
     Why(why::Args),
     Diff(diff::Args),
+    Serve(serve::Args),
+    Report(report::Args),
     Runs(runs::Args),
     #[command(subcommand)]
     Run(run::Command),
@@ -77,6 +81,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
         Command::Status(args) => status::run(global, args).await,
         Command::Why(args) => why::run(global, args).await,
         Command::Diff(args) => diff::run(global, args).await,
+        Command::Serve(args) => serve::run(global, args).await,
+        Command::Report(args) => report::run(global, args).await,
         Command::Runs(args) => runs::run(global, args).await,
         Command::Run(command) => run::run(global, command).await,
         Command::Validate(args) => validate::run(global, args).await,

@@ -46,6 +46,7 @@ mod operator;
 mod oracle;
 mod pace;
 mod packaging;
+mod page;
 mod part;
 mod plan;
 mod preflight;

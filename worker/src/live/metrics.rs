@@ -45,12 +45,12 @@ pub(super) fn text(now: &Now) -> String {
         "How often this process could not read the journal.",
     );
     out.sample("", &[], now.errors);
+    out.family(
+        "backstitch_journal_read_age_seconds",
+        "gauge",
+        "How long ago the journal was read.",
+    );
     if let Some(at) = now.looked {
-        out.family(
-            "backstitch_journal_read_age_seconds",
-            "gauge",
-            "How long ago the journal was read.",
-        );
         out.sample("", &[], at.elapsed().as_secs_f64());
     }
     if let Some(picture) = &now.picture {
@@ -102,25 +102,25 @@ fn of_run(out: &mut Text, picture: &Picture) {
         "The database's clock when the journal was read.",
     );
     out.sample("", &[id], seconds(run.now));
+    out.family(
+        "backstitch_left_seconds",
+        "gauge",
+        "How long the run will still take: a low and a high estimate.",
+    );
     if let Some(left) = &picture.left {
-        out.family(
-            "backstitch_left_seconds",
-            "gauge",
-            "How long the run will still take: a low and a high estimate.",
-        );
         out.sample("", &[id, ("estimate", "low")], left.low);
         out.sample("", &[id, ("estimate", "high")], left.high);
     }
+    out.family(
+        "backstitch_follow_lag_seconds",
+        "gauge",
+        "How far a run that is followed is behind its sources, at most.",
+    );
     if let Some(behind) = run
         .following
         .as_ref()
         .and_then(|following| following.behind_millis)
     {
-        out.family(
-            "backstitch_follow_lag_seconds",
-            "gauge",
-            "How far a run that is followed is behind its sources, at most.",
-        );
         out.sample("", &[id], seconds(behind));
     }
     out.family(
@@ -135,15 +135,13 @@ fn of_run(out: &mut Text, picture: &Picture) {
         "What the run's events take as text.",
     );
     out.sample("", &[id], fold.bytes);
-    if !picture.disk.is_empty() {
-        out.family(
-            "backstitch_journal_disk_bytes",
-            "gauge",
-            "What the journal's tables take on disk, indexes included; PostgreSQL alone.",
-        );
-        for (table, bytes) in &picture.disk {
-            out.sample("", &[("table", table)], *bytes);
-        }
+    out.family(
+        "backstitch_journal_disk_bytes",
+        "gauge",
+        "What the journal's tables take on disk, indexes included; PostgreSQL alone.",
+    );
+    for (table, bytes) in &picture.disk {
+        out.sample("", &[("table", table)], *bytes);
     }
 }
 

@@ -252,8 +252,8 @@ pub(super) fn per_second(rows: i64, millis: i64) -> f64 {
 pub(super) fn coarse(seconds: f64) -> String {
     let seconds = seconds.max(0.0).min(1e12).round() as i64;
     match seconds {
-        ..90 => format!("{seconds} s"),
-        90..5_400 => format!("{} min", (seconds + 30) / 60),
+        ..60 => format!("{seconds} s"),
+        60..5_400 => format!("{} min", (seconds + 30) / 60),
         5_400..172_800 => {
             let minutes = (seconds + 30) / 60;
             format!("{} h {} min", minutes / 60, minutes % 60)
@@ -293,7 +293,8 @@ mod tests {
     fn durations_are_coarse() {
         for (seconds, is) in [
             (0.4, "0 s"),
-            (89.0, "89 s"),
+            (59.0, "59 s"),
+            (61.0, "1 min"),
             (100.0, "2 min"),
             (19_200.0, "5 h 20 min"),
             (864_000.0, "10 days"),

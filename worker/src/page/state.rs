@@ -27,6 +27,43 @@ pub(super) fn left(left: &Left) -> String {
     }
 }
 
+/// How much of it is done, and how long the rest will take; none where it is over.
+fn told(picture: &Picture) -> Option<String> {
+    if picture.run.state != "running" || picture.run.following.is_some() {
+        return None;
+    }
+    let (read, expected) = picture
+        .run
+        .units
+        .iter()
+        .fold((0, 0), |(read, expected), unit| {
+            (
+                read + unit.read.min(unit.expected),
+                expected + unit.expected,
+            )
+        });
+    let done = match picture
+        .units
+        .iter()
+        .all(|unit| unit.percent >= 100.0 || unit.state.starts_with("catching up"))
+    {
+        true => "all is written once, late rows are looked for".to_owned(),
+        false => format!(
+            "{} % of the source rows counted so far",
+            share(read, expected)
+        ),
+    };
+    Some(match &picture.left {
+        Some(left) => format!("{done}, {}", self::left(left)),
+        None => done,
+    })
+}
+
+/// How many of a hundred, rounded down.
+fn share(part: i64, of: i64) -> i64 {
+    (100 * part).checked_div(of).unwrap_or(0)
+}
+
 /// The class of a tone.
 pub(super) fn class(tone: Tone) -> &'static str {
     match tone {
@@ -52,7 +89,7 @@ pub(super) fn section(picture: &Picture) -> Markup {
         div class=(format!("state {}", class(standing.tone))) {
             p class="word" { span class="icon" aria-hidden="true" { (icon) } (standing.word) }
             p class="why" { bdi { (standing.why) } }
-            @if let Some(left) = &picture.left { p class="left" { (self::left(left)) } }
+            @if let Some(told) = told(picture) { p class="left" { (told) } }
             @if let Some(next) = &standing.next { p class="next" { "→ " bdi { (next) } } }
         }
         dl class="facts" {

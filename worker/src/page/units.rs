@@ -15,26 +15,26 @@ pub(super) fn section(picture: &Picture) -> Markup {
             (key("aside", "set aside")) (key("rest", "left"))
         }
         div class="wide" tabindex="0" role="region" aria-label="Units, a table" {
-            table class="units" {
-                thead { tr {
-                    th scope="col" { "Unit" } th scope="col" { "Source rows" } th scope="col" class="n" { "done" }
-                    th scope="col" class="n" { "in flight" } th scope="col" class="n" { "set aside" }
-                    th scope="col" class="n" { "left" } th scope="col" class="n" { "rows/s" }
-                    th scope="col" class="n" { "written" }
-                    @if has_undone { th scope="col" class="n" { "taken back" } th scope="col" class="n" { "kept" } }
+            table class="units" role="table" {
+                thead role="rowgroup" { tr role="row" {
+                    th role="columnheader" scope="col" { "Unit" } th role="columnheader" scope="col" { "Source rows" } th role="columnheader" scope="col" class="n" { "done" }
+                    th role="columnheader" scope="col" class="n" { "in flight" } th role="columnheader" scope="col" class="n" { "set aside" }
+                    th role="columnheader" scope="col" class="n" { "left" } th role="columnheader" scope="col" class="n" { "rows/s" }
+                    th role="columnheader" scope="col" class="n" { "written" }
+                    @if has_undone { th role="columnheader" scope="col" class="n" { "taken back" } th role="columnheader" scope="col" class="n" { "kept" } }
                 } }
-                tbody {
+                tbody role="rowgroup" {
                     @for unit in &picture.units {
-                        tr {
-                            th scope="row" { bdi { (unit.unit) } span class="sub" { (unit.state) } }
-                            td class="bar" { (bar(unit)) span class="sub" { (format!("{:.0} %", unit.percent.floor())) } }
-                            td class="n" { (number(unit.done)) }
-                            td class="n" { (number(unit.in_flight)) }
-                            td class=(if unit.quarantined > 0 { "n alarm" } else { "n" }) { (number(unit.quarantined)) }
-                            td class="n" { (left(unit)) }
-                            td class="n" { (unit.rows_per_second.map_or("–".to_owned(), report::rate)) }
-                            td class="n" { (number(unit.written)) }
-                            @if has_undone { td class="n" { (number(unit.undone.0)) } td class="n" { (number(unit.undone.1)) } }
+                        tr role="row" {
+                            th role="rowheader" scope="row" { bdi { (unit.unit) } span class="sub" { (unit.state) } }
+                            td role="cell" class="bar" { (bar(unit)) span class="sub" { (format!("{:.0} %", unit.percent.floor())) } }
+                            td role="cell" data-label="done" class="n" { (number(unit.done)) }
+                            td role="cell" data-label="in flight" class="n" { (number(unit.in_flight)) }
+                            td role="cell" data-label="set aside" class=(if unit.quarantined > 0 { "n alarm" } else { "n" }) { (number(unit.quarantined)) }
+                            td role="cell" data-label="left" class="n" { (left(unit)) }
+                            td role="cell" data-label="rows/s" class="n" { (unit.rows_per_second.map_or("–".to_owned(), report::rate)) }
+                            td role="cell" data-label="written" class="n" { (number(unit.written)) }
+                            @if has_undone { td role="cell" data-label="taken back" class="n" { (number(unit.undone.0)) } td role="cell" data-label="kept" class="n" { (number(unit.undone.1)) } }
                         }
                     }
                 }
