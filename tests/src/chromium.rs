@@ -71,6 +71,7 @@ impl Default for Look {
 #[derive(Clone, Debug)]
 pub struct Tab {
     session: String,
+    target: Value,
 }
 
 impl Chromium {
@@ -129,7 +130,10 @@ impl Chromium {
             .as_str()
             .context("a session")?
             .to_owned();
-        let tab = Tab { session };
+        let tab = Tab {
+            session,
+            target: target["targetId"].clone(),
+        };
         for domain in ["Page", "Runtime", "Log", "Network"] {
             self.tell(&tab, &format!("{domain}.enable"), &json!({}))?;
         }
@@ -142,6 +146,19 @@ impl Chromium {
         let scripts = json!({ "value": !look.scripts });
         self.tell(&tab, "Emulation.setScriptExecutionDisabled", &scripts)?;
         Ok(tab)
+    }
+
+    /// Closes a page.
+    pub fn close(&mut self, tab: &Tab) -> Result<()> {
+        let target = json!({ "targetId": tab.target });
+        self.call(None, "Target.closeTarget", &target)?;
+        Ok(())
+    }
+
+    /// Shows a page before all others, which nobody sees then.
+    pub fn front(&mut self, tab: &Tab) -> Result<()> {
+        self.tell(tab, "Page.bringToFront", &json!({}))?;
+        Ok(())
     }
 
     /// Goes to an address, and waits until the page is loaded.

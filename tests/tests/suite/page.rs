@@ -2,9 +2,10 @@
 
 mod access;
 mod metrics;
+mod report;
+mod shots;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +16,7 @@ use tests::process::{Invocation, Running};
 use tests::scenario::Scenario;
 use tests::scratch;
 
-on_both!(it_is_updated_and_stays_text, the_report_needs_nothing);
+on_both!(it_is_updated_and_stays_text);
 
 /// Far beyond what anything takes: nothing is timed here.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -140,23 +141,6 @@ fn expect_accessible(browser: &mut Chromium, tab: &Tab) -> Result<()> {
     Ok(())
 }
 
-/// The browser found nothing wrong, and asked nobody else.
-fn expect_quiet(browser: &mut Chromium, at: &str) -> Result<()> {
-    let complaints = browser.complaints()?;
-    ensure!(
-        complaints.is_empty(),
-        "the browser complains: {}",
-        complaints.join("\n")
-    );
-    for url in browser.requests()? {
-        ensure!(
-            url.starts_with(at) || url.starts_with("data:"),
-            "{url} was asked for"
-        );
-    }
-    Ok(())
-}
-
 async fn it_is_updated_and_stays_text(backend: Backend) -> Result<()> {
     let scenario = hostile(backend, 1_601).await?;
     let worker = scenario.run_without_migrating()?.args(SLOW);
@@ -240,6 +224,13 @@ async fn it_is_updated_and_stays_text(backend: Backend) -> Result<()> {
         "it does not come again without scripts"
     );
 
+    // Behind another page it listens no more; before all others it does again, without being loaded.
+    browser.wait(&tab, "document.visibilityState === 'hidden'")?;
+    browser.close(&keys)?;
+    browser.close(&bare)?;
+    browser.front(&tab)?;
+    browser.wait(&tab, "document.visibilityState === 'visible'")?;
+
     // Somebody's pause is seen, and so is the end of it.
     let steered = scenario.cli(&["run", "pause", "--by", "Mia", "--note", "<b>lunch</b>"])?;
     steered.expect(0).await?;
@@ -256,6 +247,11 @@ async fn it_is_updated_and_stays_text(backend: Backend) -> Result<()> {
     steered.expect(0).await?;
     let faster = scenario.cli(&["run", "set", "pace=off", "--by", "Mia"])?;
     faster.expect(0).await?;
+
+    ensure!(
+        browser.eval(&tab, "window.isTheSame")? == true,
+        "it was loaded again"
+    );
 
     // The end is shown before the page is gone, and that it is gone is said.
     browser.wait(&tab, "document.title.startsWith('Complete')")?;
@@ -285,153 +281,5 @@ fn expect_quiet_but_for_the_end(browser: &mut Chromium, at: &str) -> Result<()> 
             "{url} was asked for"
         );
     }
-    Ok(())
-}
-
-async fn the_report_needs_nothing(backend: Backend) -> Result<()> {
-    let scenario = hostile(backend, 1_602).await?;
-    scenario
-        .cli(&["report", "-o", "report.html"])?
-        .expect(2)
-        .await?
-        .expect_clear_error()?;
-    scenario.run_without_migrating()?.expect(0).await?;
-    let path = scratch::folder("report")?.join("report.html");
-    let file = path.to_str().context("a path")?;
-    let report = ["report", "-o", file];
-    scenario
-        .cli(&report)?
-        .expect(0)
-        .await?
-        .expect_named(&["report.html"])?;
-    let first = std::fs::read(&path)?;
-    scenario
-        .cli(&report)?
-        .expect(2)
-        .await?
-        .expect_named(&["--force"])?;
-    ensure!(std::fs::read(&path)? == first, "it was overwritten");
-    scenario
-        .cli(&[&report[..], &["--force"]].concat())?
-        .expect(0)
-        .await?;
-
-    let mut browser = Chromium::start()?;
-    let url = format!("file://{file}");
-    for look in [
-        Look::default(),
-        Look {
-            width: 390,
-            dark: true,
-            scripts: false,
-        },
-    ] {
-        let tab = browser.open(look)?;
-        browser.go(&tab, &url)?;
-        if look.scripts {
-            expect_text(&mut browser, &tab)?;
-            expect_accessible(&mut browser, &tab)?;
-            let back = browser.eval(
-                &tab,
-                "getComputedStyle(document.querySelector('.state')).borderLeftStyle",
-            )?;
-            ensure!(back == "solid", "its style is not taken: {back}");
-        }
-        let html = browser.html(&tab)?;
-        ensure!(
-            html.contains("Complete") && html.contains("intelligence_event"),
-            "{html}"
-        );
-    }
-    expect_quiet(&mut browser, &url)?;
-
-    let short = scenario
-        .cli(&["report", "--markdown"])?
-        .expect(0)
-        .await?
-        .stdout;
-    ensure!(
-        short.starts_with("# Backstitch: run ")
-            && short.contains("| intelligence\\_event | completed |"),
-        "{short}"
-    );
-    ensure!(!short.contains("<script>"), "markup stays markup: {short}");
-    let head = scenario.cli(&["journal", "head"])?.expect(0).await?.stdout;
-    let digest = head
-        .trim_end()
-        .lines()
-        .last()
-        .and_then(|line| line.split_whitespace().last())
-        .context("a digest")?;
-    ensure!(
-        short.contains(digest),
-        "the digest {digest} is missing in {short}"
-    );
-    Ok(())
-}
-
-/// Pictures of a run that works, holds, was killed and is complete, for whoever wants to look: `BACKSTITCH_SHOTS=folder`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "makes pictures for people"]
-async fn screenshots() -> Result<()> {
-    let folder = PathBuf::from(
-        std::env::var("BACKSTITCH_SHOTS").context("BACKSTITCH_SHOTS names a folder")?,
-    );
-    let scenario = hostile(Backend::Postgres, 1_603).await?;
-    let mut browser = Chromium::start()?;
-    let started = |options: &[&str]| -> Result<Invocation> {
-        Ok(scenario.run_without_migrating()?.args(SLOW).args(options))
-    };
-    let killed = started(&[])?.spawn()?;
-    let shown = show(started(&["--status-addr", "127.0.0.1:0"])?).await?;
-    let url = format!("http://{}/", shown.address);
-    let mut shoot = |name: &str, until: &str| -> Result<()> {
-        for (width, dark) in [(1_280, false), (1_280, true), (390, false), (390, true)] {
-            let tab = browser.open(Look {
-                width,
-                dark,
-                scripts: true,
-            })?;
-            browser.go(&tab, &url)?;
-            browser.wait(&tab, until)?;
-            let theme = if dark { "dark" } else { "light" };
-            browser.shoot(&tab, &folder.join(format!("{name}-{width}-{theme}.png")))?;
-        }
-        Ok(())
-    };
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    killed.kill().await?;
-    tokio::time::sleep(Duration::from_secs(35)).await;
-    let other = started(&[])?.spawn()?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    shoot("running", "document.title.startsWith('Running')")?;
-    scenario
-        .cli(&["run", "pause", "--by", "Mia", "--note", "the shop is slow"])?
-        .expect(0)
-        .await?;
-    shoot("held", "document.title.startsWith('Paused')")?;
-    scenario
-        .cli(&["run", "resume", "--by", "Mia"])?
-        .expect(0)
-        .await?;
-    scenario
-        .cli(&["run", "set", "pace=off", "--by", "Mia"])?
-        .expect(0)
-        .await?;
-    other.wait().await?.expect(0)?;
-    shown.running.wait().await?.expect(0)?;
-    let again = show(scenario.cli(&["serve", "--addr", "127.0.0.1:0"])?).await?;
-    let url = format!("http://{}/", again.address);
-    for (width, dark) in [(1_280, false), (390, true)] {
-        let tab = browser.open(Look {
-            width,
-            dark,
-            scripts: true,
-        })?;
-        browser.go(&tab, &url)?;
-        browser.shoot(&tab, &folder.join(format!("finished-{width}.png")))?;
-    }
-    again.running.signal("INT")?;
-    again.running.wait().await?.expect(130)?;
     Ok(())
 }

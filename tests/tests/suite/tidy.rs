@@ -96,6 +96,41 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        within: &["worker/src/picture"],
+        never: &[
+            "sea_orm",
+            "maud",
+            "hyper",
+            "SELECT ",
+            "crate::engine",
+            "crate::page",
+            "crate::live",
+        ],
+    },
+    Rule {
+        within: &["worker/src/page"],
+        never: &[
+            "sea_orm",
+            "tokio",
+            "hyper",
+            "async fn",
+            "crate::backend",
+            "crate::journal",
+            "crate::live",
+        ],
+    },
+    Rule {
+        within: &["worker/src/live"],
+        never: &[
+            "sea_orm",
+            "entity::",
+            "SELECT ",
+            "crate::engine",
+            "crate::journal",
+            "Access::Write",
+        ],
+    },
+    Rule {
         within: &["cli/src/commands"],
         never: &["entity::", "sea_orm", "SELECT ", "backstitch_journal"],
     },
@@ -113,6 +148,9 @@ const RULES: &[Rule] = &[
             "worker/src/backup",
             "worker/src/undo",
             "worker/src/journal",
+            "worker/src/live",
+            "worker/src/page",
+            "worker/src/picture",
             "worker/src/schema",
         ],
         never: &[

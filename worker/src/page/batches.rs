@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::{self, Frame, Span, columns, hour, millis, nice, steps};
+use super::chart::{self, Frame, Span, columns, millis, nice, steps};
 use crate::picture::Picture;
 use crate::report::number;
 
@@ -12,7 +12,7 @@ const DRAWN: [(u64, &str); 3] = [(99, "p99"), (95, "p95"), (50, "p50")];
 /// Both charts, one above the other.
 pub(super) fn section(picture: &Picture) -> Markup {
     let fold = &picture.fold;
-    let span = Span::of(fold, picture.run.started_at, picture.run.last_at);
+    let span = Span::of(picture);
     let width = fold.whole.width();
     let holds = fold.holds.all();
     let decades = decades(picture);
@@ -87,7 +87,7 @@ pub(super) fn section(picture: &Picture) -> Markup {
                     tbody {
                         @for (from, _, sample) in chart::lines(fold) {
                             tr {
-                                td { (hour(from)) } td class="n" { (number(sample.batches)) }
+                                td { (span.label(from)) } td class="n" { (number(sample.batches)) }
                                 @for percent in [50, 95, 99] {
                                     td class="n" { (sample.took.percentile(percent).map_or("–".to_owned(), millis)) }
                                 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
+use crate::picture::Picture;
 use crate::picture::buckets::Sum;
 use crate::picture::fold::{Fold, Sample};
 use crate::picture::holds::Hold;
@@ -15,6 +16,8 @@ use crate::report;
 pub(super) const WIDE: f64 = 1_000.0;
 /// Its height.
 pub(super) const HIGH: f64 = 100.0;
+/// From here on a moment's date is told, milliseconds.
+const LONG: i64 = 72_000_000;
 /// Lines of a chart's table.
 const LINES: usize = 12;
 /// Kinds of bands that look different.
@@ -30,17 +33,21 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The whole run.
-    pub(super) fn of(fold: &Fold, started_at: i64, last_at: i64) -> Self {
-        let width = fold.whole.width();
-        let last = fold
-            .whole
+    /// The whole run: up to now, where it is open.
+    pub(super) fn of(picture: &Picture) -> Self {
+        let (run, whole) = (&picture.run, &picture.fold.whole);
+        let is_open = matches!(run.state, "running" | "rolling back");
+        let last = match is_open {
+            true => run.now.max(run.last_at),
+            false => run.last_at,
+        };
+        let drawn = whole
             .iter()
             .next_back()
-            .map_or(last_at, |(from, _)| from + width);
+            .map_or(last, |(from, _)| from + whole.width());
         Self {
-            from: started_at.min(last_at),
-            to: last.max(last_at).max(started_at + 1_000),
+            from: run.started_at.min(last),
+            to: drawn.max(last).max(run.started_at + 1_000),
         }
     }
 
@@ -49,6 +56,14 @@ impl Span {
     pub(super) fn x(self, at: i64) -> f64 {
         let share = (at - self.from) as f64 / (self.to - self.from) as f64;
         (share * WIDE).clamp(0.0, WIDE)
+    }
+
+    /// What a moment of it is called: with the date, where it lasts for long.
+    pub(super) fn label(self, at: i64) -> String {
+        match self.to - self.from {
+            ..LONG => hour(at),
+            _ => clock(at).get(5..16).unwrap_or_default().to_owned(),
+        }
     }
 
     /// Where a stretch of time is: its left end, and how wide it is, enough to be seen.
@@ -222,7 +237,7 @@ impl Frame<'_> {
                     (inside)
                 }
                 div class="x" aria-hidden="true" {
-                    @for at in [self.span.from, middle, self.span.to] { span { (hour(at)) } }
+                    @for at in [self.span.from, middle, self.span.to] { span { (self.span.label(at)) } }
                 }
             }
         }

@@ -4,9 +4,9 @@
 (() => {
   const lost = document.getElementById("lost");
   const line = document.getElementById("line");
-  const source = new EventSource("events");
+  let source = null;
 
-  source.addEventListener("section", (message) => {
+  const section = (message) => {
     const { id, html } = JSON.parse(message.data);
     const section = document.getElementById(id);
     if (!section) {
@@ -30,28 +30,44 @@
     section.querySelectorAll(".wide").forEach((it, place) => {
       it.scrollLeft = scrolled[place] || 0;
     });
-  });
+  };
 
-  source.addEventListener("line", (message) => {
+  const state = (message) => {
     const { html } = JSON.parse(message.data);
     if (line.textContent !== html) {
       line.textContent = html;
       document.title = html + " – Backstitch";
     }
-  });
+  };
 
-  source.addEventListener("trouble", (message) => {
+  const trouble = (message) => {
     const { html } = JSON.parse(message.data);
     lost.hidden = html === "";
     lost.textContent = html;
-  });
+  };
 
-  source.onopen = () => {
-    lost.hidden = true;
+  const listen = () => {
+    source = new EventSource("events");
+    source.addEventListener("section", section);
+    source.addEventListener("line", state);
+    source.addEventListener("trouble", trouble);
+    source.onopen = () => {
+      lost.hidden = true;
+    };
+    source.onerror = () => {
+      lost.textContent =
+        "No connection to the process that shows this page: it may have ended. What stands here is as it was last.";
+      lost.hidden = false;
+    };
   };
-  source.onerror = () => {
-    lost.textContent =
-      "No connection to the process that shows this page: it may have ended. What stands here is as it was last.";
-    lost.hidden = false;
-  };
+
+  // A browser has six connections to a server, for all of its tabs: one that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (source) {
+      source.close();
+      source = null;
+    }
+    if (document.visibilityState === "visible") listen();
+  });
+  listen();
 })();

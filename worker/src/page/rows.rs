@@ -35,18 +35,18 @@ pub(super) fn kept(picture: &Picture) -> Markup {
     }
 }
 
+/// Reasons that are shown at once; the others can be opened.
+const FIRST: usize = 10;
+
 fn counted(counted: &Counted, id: &str, caption: &str) -> Markup {
     let mut by: Vec<_> = counted.by.iter().collect();
     by.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
     html! {
-        div class="wide" tabindex="0" role="region" aria-label=(caption) {
-            table {
-                thead { tr { th scope="col" { "unit" } th scope="col" { "reason" } th scope="col" class="n" { "rows" } } }
-                tbody {
-                    @for ((unit, reason), rows) in by {
-                        tr { th scope="row" { bdi { (unit) } } td { bdi { (reason) } } td class="n" { (number(*rows)) } }
-                    }
-                }
+        (reasons(by.iter().take(FIRST).copied(), caption))
+        @if by.len() > FIRST {
+            details id=(format!("{id}-more")) {
+                summary { (by.len() - FIRST) " more reasons" }
+                (reasons(by.iter().skip(FIRST).copied(), &format!("{caption}, the others")))
             }
         }
         details id=(id) {
@@ -58,6 +58,21 @@ fn counted(counted: &Counted, id: &str, caption: &str) -> Markup {
                         @for row in counted.newest.iter().rev() {
                             tr { td class="time" { (clock(row.at)) } td { bdi { (row.unit) } } td class="key" { bdi { (row.key) } } td { bdi { (row.reason) } } }
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn reasons<'a>(by: impl Iterator<Item = (&'a (String, String), &'a i64)>, caption: &str) -> Markup {
+    html! {
+        div class="wide" tabindex="0" role="region" aria-label=(caption) {
+            table class="reasons" {
+                thead { tr { th scope="col" class="n" { "rows" } th scope="col" { "unit" } th scope="col" { "reason" } } }
+                tbody {
+                    @for ((unit, reason), rows) in by {
+                        tr { td class="n" { (number(*rows)) } th scope="row" { bdi { (unit) } } td { bdi { (reason) } } }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::{self, Frame, Span, columns, hour, nice, per_second};
+use super::chart::{self, Frame, Span, columns, nice, per_second};
 use crate::picture::Picture;
 use crate::picture::standing::clock;
 use crate::report::{self, number};
@@ -13,7 +13,7 @@ const MARKS: usize = 30;
 /// Rows read a second, with what happened meanwhile.
 pub(super) fn section(picture: &Picture) -> Markup {
     let fold = &picture.fold;
-    let span = Span::of(fold, picture.run.started_at, picture.run.last_at);
+    let span = Span::of(picture);
     let width = fold.whole.width();
     let rates: Vec<_> = fold
         .whole
@@ -73,7 +73,7 @@ pub(super) fn section(picture: &Picture) -> Markup {
                     tbody {
                         @for (from, to, sample) in chart::lines(fold) {
                             tr {
-                                td { (hour(from)) } td { (hour(to)) }
+                                td { (span.label(from)) } td { (span.label(to)) }
                                 td class="n" { (report::rate(per_second(sample.read, to - from))) }
                                 td class="n" { (number(sample.read)) } td class="n" { (number(sample.bad)) }
                                 @if undone { td class="n" { (number(sample.removed)) } }
@@ -106,6 +106,7 @@ fn restarts(picture: &Picture) -> Vec<(i64, String)> {
         .lanes()
         .iter()
         .flat_map(|lane| lane.iter().skip(1))
+        .filter(|process| !process.release.is_empty())
         .map(|process| {
             (
                 process.from,

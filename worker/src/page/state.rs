@@ -54,7 +54,13 @@ fn told(picture: &Picture) -> Option<String> {
         ),
     };
     Some(match &picture.left {
-        Some(left) => format!("{done}, {}", self::left(left)),
+        Some(left) => {
+            let once = match picture.standing.tone {
+                Tone::Good => "",
+                _ => " once it goes on",
+            };
+            format!("{done}, {}{once}", self::left(left))
+        }
         None => done,
     })
 }

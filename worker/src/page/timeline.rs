@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::{self, HIGH, Span, hour};
+use super::chart::{self, HIGH, Span};
 use crate::picture::Picture;
 use crate::picture::holds::Hold;
 use crate::picture::process::{Lane, Life, Process};
@@ -16,12 +16,7 @@ const LINES: usize = 40;
 
 /// The lanes, and their processes as a table.
 pub(super) fn section(picture: &Picture) -> Markup {
-    let run = &picture.run;
-    let is_open = matches!(run.state, "running" | "rolling back");
-    let mut span = Span::of(&picture.fold, run.started_at, run.last_at);
-    if is_open {
-        span.to = span.to.max(run.now);
-    }
+    let span = Span::of(picture);
     let lanes = picture.fold.processes.lanes();
     let holds = picture.fold.holds.all();
     let crashes = lanes
@@ -46,7 +41,7 @@ pub(super) fn section(picture: &Picture) -> Markup {
             }
             div class="lane" aria-hidden="true" {
                 span class="name" {}
-                div class="x" { @for at in [span.from, span.from + (span.to - span.from) / 2, span.to] { span { (hour(at)) } } }
+                div class="x" { @for at in [span.from, span.from + (span.to - span.from) / 2, span.to] { span { (span.label(at)) } } }
             }
         }
         @if lanes.len() > LANES { p { "and " (lanes.len() - LANES) " more lanes" } }
@@ -121,6 +116,7 @@ fn ended(picture: &Picture, process: &Process) -> String {
             Some(hold) => format!("holds since {}", clock(hold.from)),
             None => "works".to_owned(),
         },
+        (Life::Stopped, None) => format!("over, last heard of at {}", clock(process.last)),
         (_, None) => format!("ended without a word after {}", clock(process.last)),
     }
 }

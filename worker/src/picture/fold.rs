@@ -13,7 +13,7 @@ use crate::core::event::{BatchCommitted, BatchUndone, Event};
 /// Stretches of time that the whole run is drawn in, and the shortest of them, milliseconds.
 const WHOLE: (i64, i64) = (180, 1_000);
 /// Stretches that the present is told from: ten minutes.
-const NEWEST: (i64, i64) = (60, 10_000);
+const NEWEST: (i64, i64) = (120, 5_000);
 /// Words of the run that are kept.
 const MARKS: usize = 100;
 

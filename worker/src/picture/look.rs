@@ -7,7 +7,7 @@ use super::fold::{Fold, Place};
 use super::gates::{self, GateView};
 use super::{Picture, picture};
 use crate::backend::Database;
-use crate::core::replay::{CONTROL_STREAM, RUN_STREAM};
+use crate::core::replay::{CONTROL_STREAM, RUN_STREAM, WORKER_STREAM};
 use crate::error::Result;
 use crate::journal::{self, Filter};
 use crate::{projection, runbook, status};
@@ -117,6 +117,13 @@ impl Watch {
         {
             self.stream(database, run, &stream, &mut budget).await?;
         }
+        for partition in projection::load(database.connection(), run).await? {
+            let seen = self.seen.get(&partition.stream).copied().unwrap_or(0);
+            if partition.seq > seen {
+                self.stream(database, run, &partition.stream, &mut budget)
+                    .await?;
+            }
+        }
         for (worker, stream) in self.workers(database, run).await? {
             let known = self
                 .fold
@@ -127,13 +134,6 @@ impl Watch {
             let is_long_silent = known.is_some_and(|known| now - known.last > LONG);
             if !is_over && (!is_long_silent || self.looks.is_multiple_of(RARELY)) {
                 self.stream(database, run, &stream, &mut budget).await?;
-            }
-        }
-        for partition in projection::load(database.connection(), run).await? {
-            let seen = self.seen.get(&partition.stream).copied().unwrap_or(0);
-            if partition.seq > seen {
-                self.stream(database, run, &partition.stream, &mut budget)
-                    .await?;
             }
         }
         Ok(budget > 0)
@@ -147,10 +147,13 @@ impl Watch {
             ..Filter::default()
         };
         let begun = journal::select(database.connection(), &begun, PROCESSES, true).await?;
-        let mut streams: Vec<_> = begun
-            .into_iter()
-            .map(|entry| (entry.worker, entry.stream))
-            .collect();
+        let begun = begun.into_iter().map(|entry| (entry.worker, entry.stream));
+        // A rollback's process does not tell that it started; its batches do.
+        let met = self.fold.processes.iter().map(|process| {
+            let stream = format!("{WORKER_STREAM}{}", process.worker);
+            (process.worker.clone(), stream)
+        });
+        let mut streams: Vec<_> = begun.chain(met).collect();
         streams.sort_unstable();
         streams.dedup();
         Ok(streams)

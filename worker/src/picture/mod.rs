@@ -14,6 +14,8 @@ pub mod left;
 mod look;
 pub mod process;
 pub mod standing;
+#[cfg(test)]
+mod tests;
 pub mod took;
 
 use std::collections::BTreeMap;
@@ -98,6 +100,10 @@ fn life(run: &status::Run, fold: &Fold, process: &Process) -> Life {
     let is_open = matches!(run.state, "running" | "rolling back");
     match &process.stopped {
         Some(_) => Life::Stopped,
+        // A rollback's process tells neither its start nor its end.
+        None if process.release.is_empty() && (!is_open || run.now - process.last > silence) => {
+            Life::Stopped
+        }
         None if !is_open => Life::Silent,
         None if run.now - process.last <= silence => Life::Works,
         None if fold.holds.of(&process.worker).is_some() => Life::Works,
@@ -148,7 +154,10 @@ fn view(unit: &status::Unit, in_flight: i64) -> UnitView {
             "running" if is_catching_up => format!("catching up, pass {}", unit.pass),
             state => state.to_owned(),
         },
-        done: read - quarantined,
+        done: match unit.state {
+            "rolled back" => 0,
+            _ => read - quarantined,
+        },
         in_flight,
         quarantined: unit.quarantined,
         left: left - in_flight,

@@ -122,6 +122,14 @@ fn of_open(run: &status::Run, fold: &Fold, word: &str) -> Standing {
         1 => "1 process works".to_owned(),
         many => format!("{many} processes work"),
     };
+    let workers = match lost(run, fold) {
+        Some((1, at)) => format!("{workers}; one ended without a word at {}", clock(at)),
+        Some((lost, at)) => format!(
+            "{workers}; {lost} ended without a word, the last at {}",
+            clock(at)
+        ),
+        None => workers,
+    };
     let holds = match holding.len() {
         0 => String::new(),
         holding => format!(", {holding} of them held"),
@@ -139,6 +147,17 @@ fn of_open(run: &status::Run, fold: &Fold, word: &str) -> Standing {
         );
     }
     said(Tone::Good, word, format!("{workers}{holds}"), None)
+}
+
+/// Processes that ended without a word and in whose place none came, and when the last of them was heard of.
+fn lost(run: &status::Run, fold: &Fold) -> Option<(usize, i64)> {
+    let lanes = fold.processes.lanes();
+    let last = lanes.iter().filter_map(|lane| lane.last());
+    let lost: Vec<_> = last
+        .filter(|process| life(run, fold, process) == Life::Silent)
+        .map(|process| process.last)
+        .collect();
+    Some((lost.len(), *lost.iter().max()?))
 }
 
 fn nobody_works(run: &status::Run, fold: &Fold) -> Standing {
