@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tests::database::Backend;
@@ -17,6 +17,9 @@ use tests::scenario::Scenario;
 use tests::scratch;
 
 const PROGRAMS: [&str; 2] = ["worker", "cli"];
+
+/// Far beyond what anything takes: nothing is timed here.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a program prints, without any database.
 async fn printed(program: &str, arguments: &[&str]) -> Result<String> {
@@ -168,9 +171,10 @@ impl Manager {
     }
 
     async fn wait_for(&self, running: &mut Running, word: &str, count: usize) -> Result<()> {
+        let began = Instant::now();
         while self.count(word) < count {
             ensure!(
-                running.is_alive()?,
+                running.is_alive()? && began.elapsed() < PATIENCE,
                 "{word} was not heard {count} times: {:?}",
                 self.heard()
             );

@@ -197,6 +197,7 @@ mod tests {
             while let Ok(length) = socket.recv(&mut text) {
                 assert_eq!(&text[..length], b"WATCHDOG=1");
                 words += 1;
+                assert!(words < 1_000, "it is fed though nobody looks");
             }
             shutdown.look();
             assert!(socket.recv(&mut text).is_ok(), "it looks again");

@@ -82,10 +82,7 @@ pub fn has_colour() -> bool {
 #[must_use]
 pub fn size() -> Size {
     let told = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-    let of = |told: Option<u16>, usual| {
-        told.filter(|told| *told > 0)
-            .map_or(usual, usize::from)
-    };
+    let of = |told: Option<u16>, usual| told.filter(|told| *told > 0).map_or(usual, usize::from);
     Size {
         columns: of(told.map(|told| told.ws_col), SIZE.columns),
         rows: of(told.map(|told| told.ws_row), SIZE.rows),
