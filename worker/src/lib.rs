@@ -26,6 +26,7 @@ pub mod fault;
 pub mod forecast;
 pub mod gate;
 pub mod heads;
+pub mod held;
 pub mod inputs;
 pub mod journal;
 pub mod live;

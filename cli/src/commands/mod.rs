@@ -8,6 +8,7 @@ mod compat;
 mod completions;
 mod demo;
 mod diff;
+mod exported;
 mod gate;
 mod journal;
 mod man;

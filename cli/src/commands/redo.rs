@@ -11,12 +11,14 @@ use crate::stop::Result;
 ///
 /// Example: `cli redo --written-by 0.1.0 --reason "severities were wrong"`
 ///
-/// Changes the destinations: rows that stand as the run wrote them and meet every condition; what was edited since is left
-/// alone and listed. Both steps are one run of their own, journaled batch by batch, and `cli rollback` takes it back: the
-/// rows of before then stand again. Reads the whole source of each unit. Safe to repeat: after an interruption the same
-/// command goes on.
+/// Changes data: yes, rows that stand as the run wrote them and meet every condition; what was edited since is left alone
+/// and listed.
 ///
-/// Without --run: the newest run that stands. The units must write into the same columns as they did.
+/// Safe to repeat: yes, after an interruption the same command goes on.
+///
+/// Both steps are one run of their own, journaled batch by batch, and `cli rollback` takes it back: the rows of before then
+/// stand again. It reads the whole source of each unit. Without --run: the newest run that stands. The units must write into
+/// the same columns as they did.
 #[derive(Debug, clap::Args)]
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {

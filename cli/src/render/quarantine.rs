@@ -1,12 +1,16 @@
 //! Rows that were set aside.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
 use serde::Serialize;
 use worker::core::event::Event;
+use worker::held::Held;
 use worker::journal::{self, Entry};
 use worker::report::number;
 use worker::time;
 
-use super::text::{length, line, short};
+use super::text::{count, length, line, short};
 use worker::report::table;
 
 /// What `cli quarantine list --json` prints.
@@ -20,18 +24,31 @@ pub(crate) struct List {
     rows: Vec<Row>,
 }
 
+/// A row that was set aside.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(crate) struct Row {
     /// The unit that set it aside.
-    unit: String,
+    pub(crate) unit: String,
     /// The source row's key.
-    key: String,
+    pub(crate) key: String,
     /// What is wrong with it.
     reason: String,
     /// When, by the database's clock: milliseconds since 1970, UTC.
     at: i64,
     /// The run.
     run: String,
+    /// What its source holds now, where that was asked for.
+    #[serde(flatten)]
+    held: Option<Source>,
+}
+
+/// What a source row holds.
+#[derive(Debug, Serialize)]
+struct Source {
+    /// Its table; none where no table has it.
+    table: Option<String>,
+    /// Its columns that the unit reads, as text.
+    values: BTreeMap<String, Option<String>>,
 }
 
 impl List {
@@ -43,10 +60,25 @@ impl List {
             rows: entries.iter().map(Row::of).collect(),
         }
     }
+
+    /// The rows.
+    pub(crate) fn rows_mut(&mut self) -> &mut [Row] {
+        &mut self.rows
+    }
 }
 
 impl Row {
-    fn of(entry: &Entry) -> Self {
+    /// Adds what its source holds now; none: no table has it.
+    pub(crate) fn holds(&mut self, held: Option<Held>) {
+        let (table, values) = match held {
+            Some(held) => (Some(held.table), held.values),
+            None => (None, BTreeMap::new()),
+        };
+        self.held = Some(Source { table, values });
+    }
+
+    /// From its event.
+    pub(crate) fn of(entry: &Entry) -> Self {
         let reason = match journal::event(entry) {
             Ok(Event::RowQuarantined { reason, .. }) => reason,
             // A newer release's event keeps its unit and key in their columns.
@@ -58,8 +90,81 @@ impl Row {
             reason,
             at: entry.at,
             run: entry.run.clone(),
+            held: None,
         }
     }
+}
+
+/// Rows, one JSON document a line.
+pub(crate) fn ndjson(rows: &[Row]) -> String {
+    // Plain data: it never fails.
+    let line = |row| serde_json::to_string(row).unwrap_or_default() + "\n";
+    rows.iter().map(line).collect()
+}
+
+/// The header of rows as CSV.
+pub(crate) fn csv_header(with_values: bool) -> String {
+    let columns = ["unit", "key", "reason", "at", "run", "table", "values"];
+    let columns = if with_values {
+        &columns[..]
+    } else {
+        &columns[..5]
+    };
+    super::journal::csv::row(columns)
+}
+
+/// Rows as CSV; the values as a JSON document.
+pub(crate) fn csv(rows: &[Row], with_values: bool) -> String {
+    let row = |row: &Row| {
+        let at = row.at.to_string();
+        let mut fields = vec![&*row.unit, &row.key, &row.reason, &at, &row.run];
+        let held = row.held.as_ref();
+        let values = held.map(|held| serde_json::json!(held.values).to_string());
+        if with_values {
+            let table = held.and_then(|held| held.table.as_deref());
+            fields.extend([
+                table.unwrap_or_default(),
+                values.as_deref().unwrap_or_default(),
+            ]);
+        }
+        super::journal::csv::row(&fields)
+    };
+    rows.iter().map(row).collect()
+}
+
+/// What an export came to.
+pub(crate) fn exported(rows: usize, path: &str) -> String {
+    format!("{} in {path}", count(length(rows), "row"))
+}
+
+/// What the source holds, a column a line; a key that was set aside often holds it once.
+fn values(list: &List) -> String {
+    let mut text = String::new();
+    let newest = list
+        .rows
+        .iter()
+        .rev()
+        .find_map(|row| Some((row, row.held.as_ref()?)));
+    let Some((row, held)) = newest else {
+        return text;
+    };
+    match &held.table {
+        None => {
+            let _ = writeln!(
+                text,
+                "no table has a row {}: a line of a file, or gone",
+                line(&row.key)
+            );
+        }
+        Some(table) => {
+            let _ = writeln!(text, "its source now, of {}:", line(table));
+        }
+    }
+    for (column, value) in &held.values {
+        let value = value.as_deref().map_or("NULL".to_owned(), line);
+        let _ = writeln!(text, "  {}: {value}", line(column));
+    }
+    text
 }
 
 /// The rows, and how many there are.
@@ -91,7 +196,7 @@ pub(crate) fn list(list: &List) -> String {
         true => format!("the newest {} of {} rows{of}", number(shown), number(total)),
         false => format!("all rows{of}: {}", number(total)),
     };
-    format!("{rows}\n{which}{others}\n")
+    format!("{rows}\n{which}{others}\n{}", values(list))
 }
 
 #[cfg(test)]

@@ -6,12 +6,17 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use tests::database::Backend;
 use tests::dump;
+use tests::json::Json;
 use tests::scenario::Scenario;
 use tests::{journal, scratch};
 
 use crate::deep::{load, plain_feedback, sum, validate};
 
-on_both!(mended_rows_are_written_once, killed_replays);
+on_both!(
+    mended_rows_are_written_once,
+    killed_replays,
+    values_are_told_where_they_are_asked_for,
+);
 
 const REPLAY: [&str; 5] = ["quarantine", "replay", "--yes", "--reason", "a test"];
 const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--reason", "a test"];
@@ -169,4 +174,60 @@ async fn killed_replays(backend: Backend) -> Result<()> {
     let aside = journal::quarantined(&undisturbed.database).await?;
     ensure!(journal::quarantined(&scenario.database).await? == aside);
     scenario.verify_journal().await
+}
+
+/// A row's values are personal data: nothing shows them but where somebody asks, and then as they are now.
+async fn values_are_told_where_they_are_asked_for(backend: Backend) -> Result<()> {
+    let scenario = source(backend, 523, [9, 9, 4]).await?;
+    let secret =
+        "UPDATE \"UserFeedback\" SET \"comment\" = 'call +49 151 555' WHERE \"id\" = 'sick-0'";
+    scenario.database.execute(secret).await?;
+    scenario.run()?.expect(0).await?;
+    let aside = journal::quarantined(&scenario.database).await?;
+    let rows: usize = aside.values().sum();
+    let folder = scratch::folder("export")?;
+    let file = folder.join("bad.csv");
+    let name = file.to_string_lossy();
+
+    let silent = [
+        "quarantine list",
+        "quarantine show sick-0",
+        "quarantine export",
+    ];
+    for command in silent {
+        let arguments: Vec<_> = command.split(' ').collect();
+        let outcome = scenario.cli(&arguments)?.expect(0).await?;
+        ensure!(outcome.stdout.contains("sick-0") && !outcome.output().contains("555"));
+    }
+    let shown = scenario.cli(&["quarantine", "show", "sick-0", "--values"])?;
+    let shown = shown.expect(0).await?;
+    shown.expect_named(&["UserFeedback", "rating: 9", "call +49 151 555"])?;
+
+    let export = ["quarantine", "export", "--values"];
+    let lines = scenario.cli(&export)?.expect(0).await?;
+    ensure!(lines.stdout.lines().count() == rows, "{lines}");
+    let own = lines.stdout.lines().find(|line| line.contains("sick-0"));
+    let own = Json::parse(own.context("its line")?).map_err(anyhow::Error::msg)?;
+    let comment = own.get("values").and_then(|values| values.get("comment"));
+    ensure!(comment.is_some_and(|comment| comment.to_string().contains("555")));
+
+    let mend = "UPDATE \"UserFeedback\" SET \"comment\" = 'x, \"y\"' WHERE \"id\" = 'sick-0'";
+    scenario.database.execute(mend).await?;
+    let command = [&export[..], &["--format", "csv", "-o", &name]].concat();
+    let outcome = scenario.cli(&command)?.expect(0).await?;
+    ensure!(outcome.stdout.is_empty(), "{outcome}");
+    let csv = std::fs::read_to_string(&file)?;
+    ensure!(
+        csv.starts_with("unit,key,reason,at,run,table,values\r\n"),
+        "{csv}"
+    );
+    ensure!(csv.matches("\r\n").count() == rows + 1, "{csv}");
+    // JSON's quotes, doubled by CSV.
+    ensure!(csv.contains(r#""comment"":""x, \""y\"""""#), "{csv}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file)?.permissions());
+    ensure!(mode & 0o077 == 0, "others may read it: {mode:o}");
+    let again = scenario.cli(&command)?.expect(2).await?;
+    again.expect_named(&["cannot write", "new file"])?;
+    ensure!(std::fs::read_to_string(&file)? == csv);
+    Ok(())
 }

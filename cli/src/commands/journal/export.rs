@@ -1,18 +1,16 @@
 //! `cli journal export`.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use worker::backend::Database;
 use worker::blame;
 use worker::core::replay::RUN_STREAM;
-use worker::error::Error;
 use worker::journal::{self, Entry, Filter};
 
+use super::super::exported::{Export, Format};
 use super::events::EventArgs;
 use crate::args::Global;
-use crate::stop::{self, Result};
+use crate::stop::Result;
 use crate::{output, render};
 
 /// Events in a page.
@@ -44,15 +42,6 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
-/// How events are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// One JSON document a line.
-    Ndjson,
-    /// RFC 4180, with a header row.
-    Csv,
-}
-
 /// Exports the journal.
 pub(crate) async fn run(global: &Global, args: Args) -> Result {
     let database = match args.events.key {
@@ -64,40 +53,20 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result {
         key: args.events.key.as_deref(),
         format: args.format,
     };
-    let Some(path) = args.output.filter(|path| path != Path::new("-")) else {
-        export(&database, &wanted, output::exactly).await?;
-        return Ok(());
+    let path = args
+        .output
+        .as_deref()
+        .filter(|path| *path != Path::new("-"));
+    let mut file = Export::begin(path)?;
+    let events = match export(&database, &wanted, |lines| file.write(lines)).await {
+        Ok(events) => events,
+        Err(error) => return Err(file.abandon(error)),
     };
-    let mut file = create(&path)?;
-    let mut events = export(&database, &wanted, |lines| {
-        file.write_all(lines.as_bytes()).map_err(stop::unwritten)
-    })
-    .await;
-    if events.is_ok()
-        && let Err(error) = file.sync_all()
-    {
-        events = Err(stop::unwritten(error));
+    file.end()?;
+    if let Some(path) = path {
+        output::note(&render::journal::exported(events, &path.to_string_lossy()));
     }
-    match events {
-        Ok(events) => {
-            output::note(&render::journal::exported(events, &path.to_string_lossy()));
-            Ok(())
-        }
-        Err(error) => {
-            // Half an export must not be taken for a whole one; where it cannot be removed, the error still says so.
-            let _ = std::fs::remove_file(&path);
-            Err(error)
-        }
-    }
-}
-
-fn create(path: &Path) -> std::result::Result<File, Error> {
-    File::create_new(path).map_err(|error| {
-        Error::Usage(format!(
-            "cannot write {}: {error}; name a new file in a folder that you may write to",
-            path.display()
-        ))
-    })
+    Ok(())
 }
 
 /// What is exported, and how.

@@ -1,8 +1,10 @@
 //! `cli quarantine`.
 
+mod export;
 mod list;
 mod replay;
 mod show;
+mod values;
 
 use clap::Subcommand;
 
@@ -14,6 +16,7 @@ use crate::stop::Result;
 pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
+    Export(export::Args),
     Replay(replay::Args),
 }
 
@@ -22,6 +25,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result {
     match command {
         Command::List(args) => list::run(global, args).await,
         Command::Show(args) => show::run(global, args).await,
+        Command::Export(args) => export::run(global, args).await,
         Command::Replay(args) => replay::run(global, args).await,
     }
 }

@@ -3,6 +3,7 @@
 use worker::error::Error;
 use worker::journal::{self, Filter};
 
+use super::values;
 use crate::args::Global;
 use crate::render::quarantine::List;
 use crate::stop::Result;
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     /// Of this unit alone.
     #[arg(long, value_name = "UNIT")]
     unit: Option<String>,
+
+    /// With what the source row holds now, in the columns that the unit reads: perhaps personal data.
+    #[arg(long)]
+    values: bool,
 }
 
 /// Shows it.
@@ -50,7 +55,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result {
         .into());
     }
     let entries = journal::select(database.connection(), &filter, MOST, true).await?;
-    let list = List::of(None, total, &entries);
+    let mut list = List::of(None, total, &entries);
+    if args.values {
+        let plan = crate::commands::validate::plan(&database).await?;
+        values::add(&database, &plan, list.rows_mut()).await?;
+    }
     match global.json {
         true => output::json(&list),
         false => output::result(&render::quarantine::list(&list)),

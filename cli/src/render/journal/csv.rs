@@ -43,7 +43,8 @@ fn exported(entry: &Entry) -> String {
     ])
 }
 
-fn row(fields: &[&str]) -> String {
+/// Fields as a row.
+pub(crate) fn row(fields: &[&str]) -> String {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());

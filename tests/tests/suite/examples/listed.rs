@@ -22,6 +22,8 @@ const REFUSED: &[i32] = &[4];
 const FOLDER: (&str, &str) = ("/var/backups/app", "backups");
 const YES: (&str, &str) = ("--reason", "--yes --reason");
 
+const TENANT: (&str, &str) = ("acme", "sample-cycles");
+
 const BUILT: &str = "the tests' own programs are built already";
 const LONG: &str = "it takes minutes to hours; its own suite tries it";
 const LAST_RUN: &str =
@@ -228,6 +230,30 @@ pub(super) const LISTED: &[(&str, How)] = &[
     (
         "cli quarantine replay --unit agent_feedback --reason \"ratings were corrected\"",
         Filled(&[YES], DONE),
+    ),
+    ("cli quarantine export -o bad.csv --format csv", Runs(DONE)),
+    // A part of a run.
+    (
+        "cli rollback --tenant acme --dry-run",
+        Filled(&[TENANT], DONE),
+    ),
+    (
+        "cli rollback --tenant acme --reason \"left us\" --yes",
+        Filled(&[TENANT], DONE),
+    ),
+    ("cli rollback --reason \"came back\" --yes", Runs(DONE)),
+    (
+        "cli redo --written-by 0.1.0 --unit agent_feedback --reason \"wrong release\" --yes",
+        Runs(DONE),
+    ),
+    (
+        "cli redo --written-by 0.1.0 --reason \"severities were wrong\"",
+        Filled(&[YES], DONE),
+    ),
+    ("cli rollback --yes --reason \"the redo\"", Before(DONE)),
+    (
+        "cli rollback --yes --reason \"the other redo\"",
+        Before(DONE),
     ),
     // Trouble.
     ("cli repair --dry-run", Runs(DONE)),
