@@ -14,6 +14,8 @@ use crate::shutdown::Shutdown;
 
 /// How often the journal is looked at while somebody looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long it waits between two looks where there is much to read.
+const BREATH: Duration = Duration::from_millis(20);
 /// For how long somebody who asked is taken to look on.
 const INTEREST: Duration = Duration::from_secs(10);
 /// How old a picture may be that is shown without another look.
@@ -120,7 +122,7 @@ impl Shared {
     }
 }
 
-/// Looks again and again until asked to stop, and once more then, so that whoever looks sees the end.
+/// Looks again and again while somebody does, until asked to stop, and once more then, so that they see the end.
 pub(super) async fn keep(shared: Arc<Shared>, database: Database, stop: Shutdown) {
     // The run's own connections are the run's.
     let beside = database.beside();
@@ -129,7 +131,7 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Database, stop: Shutdown
     loop {
         let is_last = stop.is_requested();
         if let Some(which) = shared.chosen()
-            && (is_last || shared.is_asked())
+            && shared.is_asked()
         {
             if watch.as_ref().is_none_or(|(other, _)| *other != which) {
                 watch = Some((which.clone(), Watch::new(which)));
@@ -137,6 +139,8 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Database, stop: Shutdown
             if let Some((_, watch)) = &mut watch {
                 let is_whole = look(&shared, database, watch).await;
                 if !is_whole && !is_last {
+                    // There is much to read: others come first now and then.
+                    tokio::time::sleep(BREATH).await;
                     continue;
                 }
             }

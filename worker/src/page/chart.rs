@@ -265,7 +265,7 @@ pub(super) fn per_second(rows: i64, millis: i64) -> f64 {
 /// A duration for people, to two digits or so: `45 s`, `12 min`, `5 h 20 min`.
 #[expect(clippy::cast_possible_truncation, reason = "a duration for people")]
 pub(super) fn coarse(seconds: f64) -> String {
-    let seconds = seconds.max(0.0).min(1e12).round() as i64;
+    let seconds = seconds.clamp(0.0, 1e12).round() as i64;
     match seconds {
         ..60 => format!("{seconds} s"),
         60..5_400 => format!("{} min", (seconds + 30) / 60),
