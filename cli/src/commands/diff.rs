@@ -12,7 +12,9 @@ use crate::{output, render, select};
 ///
 /// Example: `cli diff 0199f3a2 019a0c44`
 ///
-/// Changes nothing. Safe to repeat.
+/// Changes data: no.
+///
+/// Safe to repeat: yes.
 ///
 /// Rows are compared by the digests that the batches kept: written by both to the same or to other values, or by one of
 /// them alone, whatever became of them since. With --json: one document.

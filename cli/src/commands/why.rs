@@ -12,7 +12,9 @@ use crate::{output, render, select};
 ///
 /// Example: `cli why`, or `cli why --since 2h --until 1h`
 ///
-/// Changes nothing. Safe to repeat, also while a worker runs.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
 ///
 /// The worst comes first, each with what to do: cancelled, paused and by whom, holding for a signal, nobody at work, too
 /// many bad rows, waiting for a lock or another unit, a rollback that is not finished. Then, of the whole run or between

@@ -14,7 +14,9 @@ use crate::{output, render};
 ///
 /// Example: `cli journal row AgentFeedback 0199f3a27c41`
 ///
-/// Changes nothing. Safe to repeat, also while a worker runs.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
 ///
 /// The whole history of the row over all runs: written, brought up to date, repaired, replayed, and taken back or kept by a
 /// rollback. Its source row is found by computing the batch's part of the source again; where that cannot be, the

@@ -28,6 +28,7 @@ const BUILT: &str = "the tests' own programs are built already";
 const LONG: &str = "it takes minutes to hours; its own suite tries it";
 const LAST_RUN: &str =
     "$(cli runs --json | grep -o '\"run\": \"[^\"]*\"' | tail -n 1 | cut -d '\"' -f 4)";
+const TWO_RUNS: &str = "$(cli runs --json | grep -o '\"run\": \"[^\"]*\"' | cut -d '\"' -f 4 | sed -n '1p;$p' | xargs)";
 const LAST_BACKUP: &str = "$(ls backups | tail -n 1)";
 
 /// Every example.
@@ -209,6 +210,41 @@ pub(super) const LISTED: &[(&str, How)] = &[
     ("cli journal export -o journal.ndjson", Runs(DONE)),
     ("cli journal head > head.txt", Runs(DONE)),
     ("cli journal verify --head head.txt", Runs(DONE)),
+    // Asking the journal.
+    (
+        "cli journal row AgentFeedback KEY",
+        Filled(&[("KEY", "nobody")], DONE),
+    ),
+    ("cli journal row AgentFeedback 0199f3a27c41", Runs(DONE)),
+    (
+        "cli journal show --key KEY",
+        Filled(&[("KEY", "nobody")], DONE),
+    ),
+    (
+        "cli journal show --worker w-4dfde67ae849 --since 2h --until 1h",
+        Runs(DONE),
+    ),
+    (
+        "cli journal show --kind BatchCommitted --follow --json",
+        Filled(
+            &[(
+                "cli journal",
+                "timeout --preserve-status -s INT 3 cli journal",
+            )],
+            &[130],
+        ),
+    ),
+    (
+        "cli journal export --kind RowQuarantined --format csv -o bad.csv",
+        Runs(DONE),
+    ),
+    (
+        "cli journal export --kind RowQuarantined --format csv",
+        Runs(DONE),
+    ),
+    ("cli why", Runs(DONE)),
+    ("cli why --since 3h --until 2h", Runs(DONE)),
+    ("cli why --since 2h --until 1h", Runs(DONE)),
     // Bad rows.
     ("cli quarantine list", Runs(DONE)),
     ("cli quarantine list --unit intelligence_event", Runs(DONE)),
@@ -277,6 +313,12 @@ pub(super) const LISTED: &[(&str, How)] = &[
     (
         "cli checklist reopen notify --by Ada --note \"the window moved\"",
         Runs(DONE),
+    ),
+    // Two runs there are by now.
+    ("cli diff RUN RUN", Filled(&[("RUN RUN", TWO_RUNS)], DONE)),
+    (
+        "cli diff 0199f3a2 019a0c44",
+        Filled(&[("0199f3a2 019a0c44", TWO_RUNS)], DONE),
     ),
     ("cli rollback --dry-run", Runs(DONE)),
     ("cli rollback --unit kpi_history --dry-run", Runs(DONE)),
