@@ -114,6 +114,7 @@ async fn work_on(
     program::about(&opened.run);
     if let Some(live) = live {
         live.choose(Which::Run(opened.run.clone()));
+        live.watch(&shutdown);
     }
     announce(&plan, &opened, args);
     tell_of_another_instant(database, &opened, args).await?;

@@ -1,7 +1,8 @@
 //! What each address answers. Nothing here changes anything, so that GET is all that is allowed.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -15,6 +16,7 @@ use super::access::Access;
 use super::keeper::Shared;
 use super::{events, metrics};
 use crate::page;
+use crate::shutdown::Shutdown;
 
 /// A body.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -24,11 +26,16 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub(super) struct Answerer {
     pub(super) access: Access,
     pub(super) shared: Arc<Shared>,
+    /// The work beside it, once there is one.
+    pub(super) work: Arc<OnceLock<Shutdown>>,
     /// Places for those who listen to events.
     pub(super) listeners: Arc<Semaphore>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// After how long without a look the work is stuck: longer than it waits for a database that does not answer.
+const STUCK: Duration = Duration::from_secs(300);
 
 /// What every answer says.
 const ALWAYS: [(HeaderName, &str); 7] = [
@@ -77,7 +84,7 @@ impl Answerer {
             return response;
         }
         match request.uri().path() {
-            "/livez" => return text(StatusCode::OK, "ok\n"),
+            "/livez" => return self.alive(),
             "/readyz" => return self.ready().await,
             _ => {}
         }
@@ -138,6 +145,16 @@ impl Answerer {
             .map(|authority| authority.as_str());
         let is_ours = |host: &str| !host.contains('@') && self.access.knows(host);
         host.to_str().is_ok_and(is_ours) && named.is_none_or(is_ours)
+    }
+
+    fn alive(&self) -> Response<Body> {
+        match self.work.get() {
+            Some(work) if !work.looked_at_within(STUCK) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the work does not go round any more\n",
+            ),
+            _ => text(StatusCode::OK, "ok\n"),
+        }
     }
 
     async fn ready(&self) -> Response<Body> {

@@ -15,7 +15,7 @@ mod stalled;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -67,6 +67,7 @@ pub struct Options {
 pub struct Live {
     address: SocketAddr,
     shared: Arc<Shared>,
+    work: Arc<OnceLock<Shutdown>>,
     stop: Shutdown,
     keeper: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -104,8 +105,10 @@ impl Live {
         let listener = TcpListener::bind(options.address).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
         let (shared, stop) = (Arc::new(Shared::new(which)), Shutdown::default());
+        let work = Arc::new(OnceLock::new());
         let answerer = Arc::new(Answerer {
             access,
+            work: work.clone(),
             shared: Arc::clone(&shared),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
         });
@@ -115,6 +118,7 @@ impl Live {
             keeper: tokio::spawn(keeper),
             server: tokio::spawn(serve(listener, answerer, shared.over.clone())),
             shared,
+            work,
             stop,
         })
     }
@@ -128,6 +132,12 @@ impl Live {
     /// Shows this run from now on.
     pub fn choose(&self, which: Which) {
         self.shared.choose(which);
+    }
+
+    /// Watches the work that looks at `shutdown`, from now on: where it looks no more, the process is not alive to a probe.
+    pub fn watch(&self, shutdown: &Shutdown) {
+        // There is one work in a process.
+        let _ = self.work.set(shutdown.clone());
     }
 
     /// Ends it: whoever looks is shown the end.
