@@ -153,7 +153,7 @@ pub(crate) async fn crash_hold_and_undo_are_told(backend: Backend) -> Result<()>
         ("<line class=\"crash\"", 1),
         ("<line class=\"restart\" x1=\"5\"", 1),
         ("began anew at", 1),
-        ("ended without a word after", 3),
+        ("ended without a word after", 4),
         (">Complete</p>", 1),
     ] {
         let found = whole.matches(what).count();
