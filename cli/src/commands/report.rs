@@ -16,8 +16,9 @@ use crate::{output, render, select};
 ///
 /// Example: `cli report -o report.html`
 ///
-/// Changes nothing in the database. Safe to repeat, also while a worker runs; a file that is there already is not overwritten
-/// without --force.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs; a file that is there already is not overwritten without --force.
 ///
 /// It shows what the live page shows at that moment: units, rows per second, batches, the timeline with its crashes, bad rows,
 /// gates and what an undo kept, and the digest of the journal's heads (`cli journal head`). Keys of bad rows are in it, values

@@ -15,7 +15,9 @@ use crate::{output, select, signals};
 ///
 /// Example: `cli serve --addr 127.0.0.1:9464`
 ///
-/// Changes nothing. Safe to repeat, also while a worker runs.
+/// Changes data: no.
+///
+/// Safe to repeat: yes, also while a worker runs.
 ///
 /// Ends with Ctrl-C. Beside the page at / there are /metrics for Prometheus, /livez and /readyz. Without --run it shows the
 /// newest run, whichever that is at the time.
