@@ -1,6 +1,7 @@
 //! Every example of the README and of both programs' `--help` is tried: run on a real PostgreSQL database as a person would
 //! type it, or, where that cannot be, at least read by the program. One that nobody listed in `examples/listed.rs` fails.
 
+mod later;
 mod listed;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use tests::process;
 use tests::scratch;
 use tests::shell;
 
+use self::later::LATER;
 use self::listed::{How, LISTED};
 
 const PROGRAMS: [&str; 2] = ["worker", "cli"];
@@ -137,6 +139,7 @@ async fn every_example_is_listed() -> Result<()> {
     ensure!(shown.len() >= 80, "{shown:?}");
     let listed: BTreeSet<_> = LISTED
         .iter()
+        .chain(LATER)
         .map(|(example, _)| (*example).to_owned())
         .collect();
     let unlisted: Vec<_> = shown.difference(&listed).collect();
@@ -146,6 +149,7 @@ async fn every_example_is_listed() -> Result<()> {
     );
     let hidden: Vec<_> = LISTED
         .iter()
+        .chain(LATER)
         .filter(|(example, how)| !matches!(how, How::Before(_)) && !shown.contains(*example))
         .map(|(example, _)| example)
         .collect();
@@ -229,7 +233,7 @@ fn stand_ins() -> Result<std::path::PathBuf> {
 async fn every_example_runs() -> Result<()> {
     let database = Database::create(Backend::Postgres).await?;
     let (cwd, stand_ins) = (scratch::folder("examples")?, stand_ins()?);
-    for (place, (example, how)) in LISTED.iter().enumerate() {
+    for (place, (example, how)) in LISTED.iter().chain(LATER).enumerate() {
         let (line, codes) = match how {
             How::Elsewhere(_) => continue,
             How::Read(_) => {

@@ -1,5 +1,6 @@
 //! `worker run`: from the command line to the library and back.
 
+mod announce;
 pub(crate) mod args;
 mod logs;
 mod opening;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde::Serialize;
 
+use self::announce::{announce, tell_of_another_instant};
 use self::args::RunArgs;
 use self::opening::open;
 use self::progress::Progress;
@@ -22,7 +24,7 @@ use self::service::Service;
 use worker::backend::{Access, Database, Dialect};
 use worker::core::event::Input;
 use worker::demo::{self, DemoError};
-use worker::engine::{self, Ending, Opened, Options, Plan, Sizing};
+use worker::engine::{self, Ending, Opened, Options, Sizing};
 use worker::error::{Error, exit};
 use worker::live::Live;
 use worker::picture::Which;
@@ -31,7 +33,7 @@ use worker::retry::Retry;
 use worker::shutdown::Shutdown;
 use worker::signals::{self, Call};
 use worker::{
-    approval, control, inputs, journal, pace, program, report, runs, status, time, units, validate,
+    approval, control, inputs, pace, program, report, runs, status, time, units, validate,
 };
 
 /// How long closing may take.
@@ -311,63 +313,6 @@ fn pin(args: &RunArgs) -> Result<Vec<Input>, Error> {
         ));
     }
     Ok(named)
-}
-
-/// A run after a rollback stands for another instant unless somebody names the same, so it looks through another window.
-async fn tell_of_another_instant(
-    database: &Database,
-    opened: &Opened,
-    args: &RunArgs,
-) -> Result<(), Error> {
-    if opened.resumed || args.as_of.is_some() {
-        return Ok(());
-    }
-    for run in journal::runs(database.connection()).await?.iter().rev() {
-        let (state, _) = runs::load(database.connection(), run).await?;
-        if *run == opened.run || state.started.repairs.is_some() {
-            continue;
-        }
-        let started = &state.started;
-        if started.units.iter().any(|pin| state.is_undone(&pin.name)) {
-            note(&format!(
-                "note: run {run}, of which rows were taken back, stood for {}; this one looks through another window, and \
-                 writes other rows. To write the same again: stop it, roll it back, and run with --as-of {0}",
-                time::show(state.as_of)
-            ));
-        }
-        return Ok(());
-    }
-    Ok(())
-}
-
-fn announce(plan: &Plan, opened: &Opened, args: &RunArgs) {
-    let started = &opened.state.started;
-    let verb = if opened.resumed {
-        "going on with"
-    } else {
-        "starting"
-    };
-    let units = match args.units.is_empty() {
-        true => String::new(),
-        false => format!(", units {}", args.units.join(", ")),
-    };
-    note(&format!(
-        "{verb} run {} as of {}, window {} days{units}",
-        opened.run,
-        time::show(opened.state.as_of),
-        started.window_days
-    ));
-    for table in &started.missing {
-        let names: Vec<_> = plan
-            .iter()
-            .filter(|unit| unit.tables().iter().any(|read| read.name == *table))
-            .map(|unit| unit.definition().name.as_str())
-            .collect();
-        note(&format!(
-            "note: this database has no table {table}: nothing of it comes into {}",
-            names.join(", ")
-        ));
-    }
 }
 
 fn text(outcome: &Outcome, ending: &Ending) -> String {

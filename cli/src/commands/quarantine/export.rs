@@ -17,7 +17,7 @@ const PAGE: u64 = 1_000;
 
 /// Export the rows that were set aside, oldest first, as NDJSON or CSV: for whoever is to mend them.
 ///
-/// Example: `cli quarantine export -o bad.csv --format csv`
+/// Example: `cli quarantine export --unit agent_feedback -o bad.ndjson`
 ///
 /// Changes data: no.
 ///

@@ -16,22 +16,16 @@ pub(super) enum How {
 
 use How::{Before, Elsewhere, Filled, Read, Runs};
 
-const DONE: &[i32] = &[0];
+pub(super) const DONE: &[i32] = &[0];
 const REFUSED: &[i32] = &[4];
 
-const FOLDER: (&str, &str) = ("/var/backups/app", "backups");
-const YES: (&str, &str) = ("--reason", "--yes --reason");
-
-const TENANT: (&str, &str) = ("acme", "sample-cycles");
+pub(super) const FOLDER: (&str, &str) = ("/var/backups/app", "backups");
+pub(super) const YES: (&str, &str) = ("--reason", "--yes --reason");
 
 const BUILT: &str = "the tests' own programs are built already";
 const LONG: &str = "it takes minutes to hours; its own suite tries it";
-const LAST_RUN: &str =
-    "$(cli runs --json | grep -o '\"run\": \"[^\"]*\"' | tail -n 1 | cut -d '\"' -f 4)";
-const TWO_RUNS: &str = "$(cli runs --json | grep -o '\"run\": \"[^\"]*\"' | cut -d '\"' -f 4 | sed -n '1p;$p' | xargs)";
-const LAST_BACKUP: &str = "$(ls backups | tail -n 1)";
 
-/// Every example.
+/// The examples until the run is written and looked at; [`later`] has the others.
 pub(super) const LISTED: &[(&str, How)] = &[
     (
         "cargo run --release --bin worker -- run --demo",
@@ -267,120 +261,12 @@ pub(super) const LISTED: &[(&str, How)] = &[
         "cli quarantine replay --unit agent_feedback --reason \"ratings were corrected\"",
         Filled(&[YES], DONE),
     ),
-    ("cli quarantine export -o bad.csv --format csv", Runs(DONE)),
-    // A part of a run.
     (
-        "cli rollback --tenant acme --dry-run",
-        Filled(&[TENANT], DONE),
-    ),
-    (
-        "cli rollback --tenant acme --reason \"left us\" --yes",
-        Filled(&[TENANT], DONE),
-    ),
-    ("cli rollback --reason \"came back\" --yes", Runs(DONE)),
-    (
-        "cli redo --written-by 0.1.0 --unit agent_feedback --reason \"wrong release\" --yes",
+        "cli quarantine export -o quarantine.csv --format csv",
         Runs(DONE),
     ),
     (
-        "cli redo --written-by 0.1.0 --reason \"severities were wrong\"",
-        Filled(&[YES], DONE),
-    ),
-    ("cli rollback --yes --reason \"the redo\"", Before(DONE)),
-    (
-        "cli rollback --yes --reason \"the other redo\"",
-        Before(DONE),
-    ),
-    // Trouble.
-    ("cli repair --dry-run", Runs(DONE)),
-    (
-        "cli repair --unit kpi_history --reason \"deals were corrected\"",
-        Filled(&[YES], DONE),
-    ),
-    (
-        "cli repair --reason \"deals were corrected\"",
-        Filled(&[YES], DONE),
-    ),
-    (
-        "cli rollback --run RUN --reason \"not yet\"",
-        Filled(&[("RUN", LAST_RUN), YES], DONE),
-    ),
-    ("cli compat --record", Runs(DONE)),
-    (
-        "cli checklist reopen deploy-production --by Ada --note \"code back at 14:05\"",
+        "cli quarantine export --unit agent_feedback -o bad.ndjson",
         Runs(DONE),
-    ),
-    (
-        "cli checklist reopen notify --by Ada --note \"the window moved\"",
-        Runs(DONE),
-    ),
-    // Two runs there are by now.
-    ("cli diff RUN RUN", Filled(&[("RUN RUN", TWO_RUNS)], DONE)),
-    (
-        "cli diff 0199f3a2 019a0c44",
-        Filled(&[("0199f3a2 019a0c44", TWO_RUNS)], DONE),
-    ),
-    ("cli rollback --dry-run", Runs(DONE)),
-    ("cli rollback --unit kpi_history --dry-run", Runs(DONE)),
-    (
-        "cli rollback --unit kpi_history --reason \"deals were wrong by 1,000\"",
-        Filled(&[YES], DONE),
-    ),
-    ("worker run --as-of 2025-11-04", Runs(DONE)),
-    (
-        "cli rollback --unit kpi_history --reason \"wrong quarter\"",
-        Filled(&[YES], DONE),
-    ),
-    ("worker run", Runs(DONE)),
-    ("worker run 2> run.log", Runs(DONE)),
-    ("worker run --log-format json 2> run.log", Runs(DONE)),
-    ("worker run --quiet", Runs(DONE)),
-    (
-        "worker run --database-url postgres://app@db.example.com/app --migrate",
-        Filled(
-            &[("postgres://app@db.example.com/app", "\"$DATABASE_URL\"")],
-            DONE,
-        ),
-    ),
-    (
-        "cli rollback --unit kpi_history --reason \"…\" --yes",
-        Runs(DONE),
-    ),
-    (
-        "cli rollback --reason \"wrong tenant mapping\"",
-        Filled(&[YES], DONE),
-    ),
-    ("cli rollback --reason \"trying it\" --yes", Runs(DONE)),
-    // The end.
-    (
-        "cli schema down --discard-journal",
-        Filled(&[("--discard", "--yes --discard")], DONE),
-    ),
-    (
-        "cli backup restore ID --to /var/backups/app --reason \"the schema change failed\"",
-        Filled(
-            &[
-                ("ID", LAST_BACKUP),
-                FOLDER,
-                (
-                    "--reason",
-                    "--disconnect --confirm \"$(basename \"${DATABASE_URL%%\\?*}\")\" --reason",
-                ),
-            ],
-            DONE,
-        ),
-    ),
-    (
-        "cli backup restore app-20261126T091500.123Z --reason \"the schema change failed\"",
-        Filled(
-            &[
-                ("app-20261126T091500.123Z", LAST_BACKUP),
-                (
-                    "--reason",
-                    "--to backups --disconnect --confirm \"$(basename \"${DATABASE_URL%%\\?*}\")\" --reason",
-                ),
-            ],
-            DONE,
-        ),
     ),
 ];
