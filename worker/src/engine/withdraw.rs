@@ -76,7 +76,7 @@ pub(super) async fn withdraw(
             })
         }));
     } else {
-        let mut held = write::held(transaction, destination, &keys).await?;
+        let mut held = write::shown(transaction, destination, &keys).await?;
         let restored = write::restore(transaction, destination, &found.ours).await?;
         let digests =
             write::digests(transaction, destination, &pin.image, &keys, Lock::None).await?;

@@ -24,7 +24,7 @@ pub use self::compare::{Differs, differing};
 pub use self::shown::shown;
 pub use self::standing::{Lock, digests, of_tenant, present, remove, restore};
 pub use self::taken::taken;
-pub use self::withdraw::{held, put_back, remove_whole, whole};
+pub use self::withdraw::{put_back, remove_whole, whole};
 
 /// What becomes of an insert's row that the destination holds already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Rows of a destination as texts: for people who want to see what would be written.
+//! Rows of a destination as texts: for people who want to see what would be written, and to be kept where they are put back.
 
 use std::collections::HashMap;
 

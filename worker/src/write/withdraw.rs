@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::set::{Set, aliased, chunks};
 use super::standing::remove;
-use super::{as_texts, values};
+use super::values;
 use crate::backend::{self, Dialect, Transaction, quote};
 use crate::core::plan::{Column, ColumnType, Destination};
 use crate::error::{Doing, Error, Result};
@@ -50,32 +50,6 @@ pub async fn remove_whole(
     };
     rows.and_then(|rows| rows.iter().map(whole).collect())
         .doing(doing())
-}
-
-/// What the columns that a destination's unit overwrites hold now, as texts, by key.
-///
-/// # Errors
-/// The database's.
-pub async fn held(
-    connection: &impl ConnectionTrait,
-    destination: &Destination,
-    keys: &[&str],
-) -> Result<HashMap<String, Vec<Option<String>>>> {
-    let dialect = Dialect::of(connection);
-    let key = quote(&destination.key);
-    let sql = format!(
-        "SELECT {key} AS \"key\", {} FROM {} WHERE {}",
-        as_texts(dialect, destination, "held"),
-        quote(&destination.table),
-        dialect.is_any(&key, "$1"),
-    );
-    let rows = backend::all(connection, &sql, [dialect.texts(keys)]).await;
-    let held = |row: &QueryResult| {
-        let held = values(row, "held", destination.values().len())?;
-        Ok((row.try_get("", "key")?, held))
-    };
-    rows.and_then(|rows| rows.iter().map(held).collect())
-        .doing(format!("reading rows of {}", destination.table))
 }
 
 /// Puts rows back that [`remove_whole`] took; gives the keys of those that stand again as they stood, by the digest of the
