@@ -63,27 +63,49 @@ pub struct Ordered {
 /// # Errors
 /// [`Error::Illegal`], [`Error::Damaged`]: it does not fold. The database's.
 pub async fn load(connection: &impl ConnectionTrait, run: &str, stream: &str) -> Result<Loaded> {
-    let mut loaded = Loaded {
-        state: ControlState::default(),
-        head: Head::empty(),
-        since: None,
-    };
-    loop {
-        let page = journal::stream_after(connection, run, stream, loaded.head.seq, PAGE).await?;
-        for entry in &page {
-            let was = loaded.state.standing.clone();
-            loaded.state.apply(stream, &journal::event(entry)?)?;
-            if loaded.state.standing != was {
-                let is_going = loaded.state.standing == Standing::Going;
-                loaded.since = (!is_going).then_some(entry.at);
-            }
-            loaded.head = Head {
-                seq: entry.seq,
-                hash: entry.hash.clone(),
-            };
+    let mut loaded = Loaded::nothing();
+    loaded.read_on(connection, run, stream).await?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// What is wished before anybody has wished for anything.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            state: ControlState::default(),
+            head: Head::empty(),
+            since: None,
         }
-        if (page.len() as u64) < PAGE {
-            return Ok(loaded);
+    }
+
+    /// Folds in what has come since.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub async fn read_on(
+        &mut self,
+        connection: &impl ConnectionTrait,
+        run: &str,
+        stream: &str,
+    ) -> Result<()> {
+        loop {
+            let page = journal::stream_after(connection, run, stream, self.head.seq, PAGE).await?;
+            for entry in &page {
+                let was = self.state.standing.clone();
+                self.state.apply(stream, &journal::event(entry)?)?;
+                if self.state.standing != was {
+                    let is_going = self.state.standing == Standing::Going;
+                    self.since = (!is_going).then_some(entry.at);
+                }
+                self.head = Head {
+                    seq: entry.seq,
+                    hash: entry.hash.clone(),
+                };
+            }
+            if (page.len() as u64) < PAGE {
+                return Ok(());
+            }
         }
     }
 }

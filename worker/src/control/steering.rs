@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::{PAGE, Settings, cancelled};
+use super::{Loaded, Settings, cancelled};
 use crate::core::event::{Event, Setting, SettingsApplied, Word, plain};
 use crate::core::replay::RUN_STREAM;
-use crate::core::state::{ControlState, Standing};
+use crate::core::state::Standing;
 use crate::decisions::Decisions;
 use crate::error::{Error, Result};
 use crate::pace::Pace;
@@ -50,9 +50,7 @@ struct Shared {
 /// What was seen at the last look.
 #[derive(Clone, Debug)]
 struct Known {
-    state: ControlState,
-    /// How far the stream was read.
-    seq: i64,
+    wished: Loaded,
     /// What the process works by.
     settings: Settings,
     /// How far the run's own stream was, when it was last looked at during a pause.
@@ -64,7 +62,7 @@ struct Known {
 impl Known {
     /// Whose word makes the work hold.
     fn paused(&self) -> Option<&Word> {
-        match &self.state.standing {
+        match &self.wished.state.standing {
             Standing::Paused(word) if !self.is_over => Some(word),
             Standing::Paused(_) | Standing::Going | Standing::Cancelled(_) => None,
         }
@@ -85,8 +83,7 @@ impl Steering {
         obey: impl Fn(Settings) + Send + Sync + 'static,
     ) -> Result<Self> {
         let known = Known {
-            state: ControlState::default(),
-            seq: 0,
+            wished: Loaded::nothing(),
             settings: own,
             run_seq: 0,
             is_over: false,
@@ -139,7 +136,7 @@ impl Steering {
     /// Why the work ends, where somebody has cancelled the run.
     #[must_use]
     pub fn cancelled(&self) -> Option<Error> {
-        match &self.shared.known.borrow().state.standing {
+        match &self.shared.known.borrow().wished.state.standing {
             Standing::Cancelled(word) => Some(cancelled(self.shared.decisions.run(), word)),
             Standing::Going | Standing::Paused(_) => None,
         }
@@ -233,7 +230,7 @@ impl Steering {
     /// What became of a pause.
     fn outcome(&self) -> &'static str {
         let known = self.shared.known.borrow();
-        match &known.state.standing {
+        match &known.wished.state.standing {
             Standing::Paused(_) if known.is_over => "the run is over",
             Standing::Paused(_) => "asked to stop",
             Standing::Going => "resumed",
@@ -280,7 +277,7 @@ impl Shared {
         let (decisions, stream) = (self.decisions.clone(), self.stream.clone());
         let seen = tokio::spawn(async move { read_on(&decisions, &stream, known).await });
         if let Some(mut known) = answered(seen).await? {
-            known.settings = self.own.with(&known.state.settings)?;
+            known.settings = self.own.with(&known.wished.state.settings)?;
             self.take(known);
         }
         Ok(())
@@ -292,7 +289,7 @@ impl Shared {
         for setting in Setting::ALL {
             let (was, is) = (before.show(setting), known.settings.show(setting));
             let own = self.own.show(setting);
-            match known.state.settings.get(&setting) {
+            match known.wished.state.settings.get(&setting) {
                 _ if was == is => {}
                 Some(wished) => tracing::warn!(
                     "{} is {is} from here on, as {} set it; the command line says {own}",
@@ -308,7 +305,7 @@ impl Shared {
         if before != known.settings {
             (self.obey)(known.settings);
         }
-        if let Standing::Cancelled(word) = &known.state.standing
+        if let Standing::Cancelled(word) = &known.wished.state.standing
             && !self.shutdown.is_requested()
         {
             tracing::warn!(
@@ -347,11 +344,7 @@ impl Shared {
 async fn read_on(decisions: &Decisions, stream: &str, known: Known) -> Result<Option<Known>> {
     let (connection, run) = (decisions.database().connection(), decisions.run());
     let mut next = known.clone();
-    let entries = journal::stream_after(connection, run, stream, known.seq, PAGE).await?;
-    for entry in &entries {
-        next.state.apply(stream, &journal::event(entry)?)?;
-        next.seq = entry.seq;
-    }
+    next.wished.read_on(connection, run, stream).await?;
     // Nobody else tells one that holds that there is nothing to hold for any more.
     if next.paused().is_some() {
         let head = journal::head(connection, run, RUN_STREAM).await?;
@@ -361,6 +354,6 @@ async fn read_on(decisions: &Decisions, stream: &str, known: Known) -> Result<Op
             next.run_seq = head.seq;
         }
     }
-    let is_news = next.seq != known.seq || next.run_seq != known.run_seq;
+    let is_news = next.wished.head != known.wished.head || next.run_seq != known.run_seq;
     Ok(is_news.then_some(next))
 }
