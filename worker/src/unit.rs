@@ -60,7 +60,8 @@ pub trait Unit: Send + Sync {
         &[]
     }
 
-    /// The SQL expression that tells whose a row of the destination is, which is called `t`: for a rollback of one tenant's rows.
+    /// The SQL expression that tells whose a row of the destination is, which is called `t`: for a rollback of one tenant's
+    /// rows. It may read what the unit reads or writes, and no more: a role has no right to other columns.
     fn tenant(&self) -> Option<&str> {
         None
     }

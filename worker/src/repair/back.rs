@@ -33,6 +33,8 @@ pub(super) struct TakingBack {
     pin: UnitPin,
     what: What,
     definition: Definition,
+    /// The partitions that may hold such rows. The run is complete, so they stay the same.
+    streams: OnceCell<Vec<Stream>>,
     /// Loaded when they are first needed.
     owners: OnceCell<Owners>,
     /// The same once its first pass is over, and the run that it belongs to.
@@ -105,9 +107,15 @@ impl TakingBack {
             pin: pin.clone(),
             what,
             definition,
+            streams: OnceCell::new(),
             owners: OnceCell::new(),
             after: OnceCell::new(),
         }
+    }
+
+    async fn streams(&self) -> Result<&[Stream]> {
+        let load = || self.chosen.streams(&self.pin.name);
+        Ok(self.streams.get_or_try_init(load).await?)
     }
 
     /// Of these keys, those that are left alone, and why.
@@ -180,7 +188,7 @@ impl Unit for TakingBack {
     /// Ranges of partitions, by their place among all. New rows may be taken back in any order; values not, as a row may
     /// have been brought up to date more than once.
     async fn split(&self, _source: &Source, _section: usize, parts: Parts) -> Result<Vec<Range>> {
-        let streams = self.chosen.streams(&self.pin.name).await?;
+        let streams = self.streams().await?;
         let written = streams.iter().map(|stream| stream.written).sum();
         let most = match self.what {
             What::Rows => usize::try_from(parts.of(written)).unwrap_or(1),
@@ -216,7 +224,7 @@ impl Unit for TakingBack {
         after: Option<&Cursor>,
         _limit: u32,
     ) -> Result<Page> {
-        let streams = self.chosen.streams(&self.pin.name).await?;
+        let streams = self.streams().await?;
         let end = |end: &Option<String>| end.as_deref().map(str::parse::<usize>).transpose();
         let damaged = |_| Error::Damaged("a range of partitions has no places".into());
         let lower = end(&range.lower).map_err(damaged)?.unwrap_or(0);
