@@ -199,11 +199,11 @@ mod tests {
     }
 
     /// What a command's help may begin with.
-    const VERBS: [&str; 31] = [
+    const VERBS: [&str; 33] = [
         "Apply", "Approve", "Cancel", "Check", "Compare", "Export", "Issue", "List", "Look",
         "Make", "Measure", "Pause", "Print", "Prove", "Put", "Read", "Resume", "Rewrite", "Run",
-        "Set", "Show", "Sign", "Steer", "Take", "Try", "Validate", "Verify", "Vouch", "Wait",
-        "Watch", "Write",
+        "Say", "Set", "Show", "Sign", "Steer", "Take", "Tell", "Try", "Validate", "Verify",
+        "Vouch", "Wait", "Watch", "Write",
     ];
 
     /// Every command's help begins with a verb; an example, whether it changes data and whether it is safe to repeat follow,
