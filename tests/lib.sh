@@ -3,8 +3,8 @@
 
 caller=$1
 
-# What the tests' builds of the programs have and no release has: crash points.
-test_features=worker/fault,cli/fault
+# What the tests' builds of the programs have: crash points, which no release has, and what is left out where nobody asks.
+test_features=worker/fault,worker/otel,cli/fault
 
 have_postgresql() {
   local folder

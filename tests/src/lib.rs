@@ -28,6 +28,7 @@
 //! | [`chromium`] | a browser without a window, and what it complains of |
 //! | [`metrics`] | Prometheus's text format, read by its specification |
 //! | [`prometheus`] | a Prometheus server that looks at it |
+//! | [`collector`] | an OpenTelemetry collector that keeps what it is sent |
 //! | [`application`] | what the live application does to the same tables meanwhile |
 //! | [`live`] | the same as it goes on beside a migration |
 //! | [`proxy`] | cutting, holding and slowing connections to PostgreSQL at the message one is told to |
@@ -41,6 +42,7 @@ pub mod application;
 pub mod bench;
 pub mod chromium;
 pub mod cluster;
+pub mod collector;
 pub mod compare;
 pub mod database;
 pub mod dump;

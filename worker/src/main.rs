@@ -29,5 +29,6 @@ async fn main() -> ExitCode {
             code
         }
     };
+    program::end();
     ExitCode::from(code)
 }

@@ -77,6 +77,7 @@ mod terminal;
 mod tidy;
 mod tls;
 mod torture;
+mod traces;
 mod triggers;
 mod two_rollbacks;
 mod validate;

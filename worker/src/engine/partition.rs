@@ -95,7 +95,8 @@ pub(super) async fn drive(context: &Arc<Context>, place: usize, row: &Row) -> Re
                 } else {
                     let began = Instant::now();
                     // In a task of its own, so that nothing ever drops it midway.
-                    let outcome = joined(row, tokio::spawn(commit.in_current_span())).await;
+                    let span = tracing::error_span!("batch", batch = batch + 1, rows = read_rows);
+                    let outcome = joined(row, tokio::spawn(commit.instrument(span))).await;
                     let elapsed = began.elapsed();
                     took = (is_full || elapsed > LONG).then_some(elapsed);
                     drop(turn);
@@ -246,7 +247,7 @@ fn read(
         };
         Ok(Read { page, life })
     };
-    tokio::spawn(reading.in_current_span())
+    tokio::spawn(reading.instrument(tracing::error_span!("read")))
 }
 
 /// Which rows a catch-up pass asks for.

@@ -148,6 +148,7 @@ async fn drive(context: &Arc<Context>, place: usize, held: &Held<'_>) {
     // An error's level: a span of a lower one would be filtered away with what is of no interest itself.
     let span = tracing::error_span!(
         "partition",
+        run = %context.run,
         unit = %row.unit,
         partition = %row.stream,
         batch = tracing::field::Empty,

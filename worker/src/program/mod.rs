@@ -2,12 +2,15 @@
 //!
 //! - `voice` is what the command line says of it, `line` how a log line is written.
 //! - `screen` is the block at the bottom of a terminal that is redrawn in place, `paint` what it is made of.
+//! - `traces` sends spans to OpenTelemetry, a feature.
 //! - `shipped` is what a package has beside the program.
 
 mod line;
 pub mod paint;
 pub mod screen;
 pub mod shipped;
+#[cfg(feature = "otel")]
+mod traces;
 mod voice;
 
 use std::io::Write;
@@ -26,6 +29,12 @@ pub fn begin() {
         std::env::var("BACKSTITCH_FAULT_TRACE").ok().as_deref(),
     )
     .expect("files for the crash points");
+}
+
+/// Ends what was begun: nothing is told any more.
+pub fn end() {
+    #[cfg(feature = "otel")]
+    traces::end();
 }
 
 /// A line for people on standard error, above what is redrawn there. That nobody can read it, or that its disk is full, is no

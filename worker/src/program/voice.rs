@@ -4,8 +4,13 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::JsonFields;
+#[cfg(feature = "otel")]
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::line::{Json, Plain};
 use super::screen::{self, Above};
@@ -75,14 +80,27 @@ pub fn speak(voice: Voice) {
         .with_ansi(std::io::stderr().is_terminal() && screen::has_colour())
         .with_target(false);
     match (voice.log_format, is_plain) {
-        (Format::Json, _) => log.fmt_fields(JsonFields::new()).event_format(Json).init(),
-        (Format::Text, true) => log.event_format(Plain).init(),
-        (Format::Text, false) => log.init(),
+        (Format::Json, _) => {
+            let log = log.fmt_fields(JsonFields::new()).event_format(Json);
+            listen(log.finish());
+        }
+        (Format::Text, true) => listen(log.event_format(Plain).finish()),
+        (Format::Text, false) => listen(log.finish()),
     }
     std::panic::set_hook(Box::new(|panic| match panic.location() {
         Some(place) => tracing::error!("panicked at {place}"),
         None => tracing::error!("panicked"),
     }));
+}
+
+/// Sends what is traced to the log, and to OpenTelemetry where that is built in and wanted.
+fn listen<S>(log: S)
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    #[cfg(feature = "otel")]
+    let log = log.with(super::traces::layer());
+    log.init();
 }
 
 /// How the program speaks; before it was told, as ever.
