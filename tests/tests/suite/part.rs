@@ -2,6 +2,7 @@
 //! else touched.
 
 mod again;
+mod missing;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,12 +17,11 @@ use tests::scenario::Scenario;
 use tests::standing::Key;
 use tests::{provenance, scratch};
 
-use crate::deep::{load, sum, validate};
+use crate::deep::load;
 
 on_both!(
     each_condition_means_its_rows,
     what_is_not_ours_stays,
-    what_is_taken_back_is_missing,
     killed_and_taken_up_again,
     what_means_nothing_is_refused,
 );
@@ -247,37 +247,6 @@ async fn what_is_not_ours_stays(backend: Backend) -> Result<()> {
     outcome.expect_named(&["put back 8 rows", "another row stands in its place"])?;
     let standing = dump::keyed(database, "KPIHistory").await?;
     ensure!(standing.len() == keys.len() + 1 && standing[&keys[0]] == theirs);
-    scenario.verify_journal().await
-}
-
-/// What was taken back is nobody's: validation calls it missing, and a repair writes it as if it had never been.
-async fn what_is_taken_back_is_missing(backend: Backend) -> Result<()> {
-    let scenario = load(backend, 548).await?;
-    scenario.run()?.expect(0).await?;
-    let before = scenario.state().await?;
-    let keys: Vec<String> = dump::keyed(&scenario.database, "KPIHistory")
-        .await?
-        .into_keys()
-        .collect();
-    rollback(&scenario, &["--unit", "kpi_history", "--to-key", &keys[6]]).await?;
-    let written = "SELECT COUNT(*) FROM \"Campaign\" WHERE \"prompt\" IS NOT NULL";
-    let prompts: i64 = scenario.database.value(written).await?;
-    rollback(&scenario, &["--unit", "campaign_prompt", "--from-key", ""]).await?;
-    let left: i64 = scenario.database.value(written).await?;
-
-    let (found, outcome) = validate(&scenario, &[], 3).await?;
-    let missing = 7 + prompts - left;
-    let kinds = ["wrong", "missing", "changed", "bad"].map(|kind| sum(&found, kind));
-    ensure!(
-        prompts > left && kinds == [0, missing, 0, 0],
-        "{kinds:?}: {outcome}"
-    );
-    let plain = scenario.cli(&["validate"])?.expect(3).await?;
-    plain.expect_named(&["source rows without their destination row"])?;
-    let repair = [&["repair"][..], &WORD].concat();
-    cli(&scenario, &repair)?.expect(0).await?;
-    scenario.expect_state(&before).await?;
-    validate(&scenario, &[], 0).await?;
     scenario.verify_journal().await
 }
 
