@@ -84,9 +84,11 @@ impl Unit for Again {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page> {
-        let source = self.shared.source();
+        // What is dated after the run's instant may have been written in its first pass: then it is written again.
+        let mut source = self.shared.source().clone();
+        source.catching_up = false;
         let unit = self.shared.unit();
-        let mut page = unit.read(source, section, range, after, limit).await?;
+        let mut page = unit.read(&source, section, range, after, limit).await?;
         page.items = self.items(page.items).await?;
         Ok(page)
     }

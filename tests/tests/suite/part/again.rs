@@ -15,6 +15,7 @@ on_both!(
     values_brought_up_to_date_are_put_back,
     a_wrong_version_s_rows_are_written_again,
     a_killed_redo_goes_on,
+    all_that_was_taken_back_is_written_again,
 );
 
 /// A second release brought rows up to date that a first had written: without it, those of the first stand again.
@@ -149,5 +150,20 @@ async fn a_killed_redo_goes_on(backend: Backend) -> Result<()> {
         .expect_state(&undisturbed.state().await?)
         .await
         .context("the same as undisturbed")?;
+    scenario.verify_journal().await
+}
+
+/// Of a source that stands still, a redo leaves everything as it was: also what is dated after the run's instant.
+async fn all_that_was_taken_back_is_written_again(backend: Backend) -> Result<()> {
+    let scenario = load(backend, 548).await?;
+    scenario.run()?.expect(0).await?;
+    let before = scenario.state().await?;
+    let written = "j.stream LIKE 'campaign_prompt/%'";
+    let written = provenance::of_batches(&scenario.database, written).await?;
+    let redo = [&["redo", "--unit", "campaign_prompt"][..], &WORD].concat();
+    let outcome = cli(&scenario, &redo)?.expect(0).await?;
+    let rows = written.len();
+    outcome.expect_named(&[&format!("took back {rows} rows, wrote {rows} rows again")])?;
+    scenario.expect_state(&before).await?;
     scenario.verify_journal().await
 }
