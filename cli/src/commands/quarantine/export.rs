@@ -6,11 +6,12 @@ use worker::backend::Database;
 use worker::journal::{self, Filter};
 
 use super::values;
-use crate::args::{Global, RunArg};
+use super::which::Which;
+use crate::args::Global;
 use crate::commands::exported::{Export, Format};
+use crate::output;
 use crate::render::quarantine::{self as render, Row};
 use crate::stop::Result;
-use crate::{output, select};
 
 /// Events in a page.
 const PAGE: u64 = 1_000;
@@ -28,15 +29,7 @@ const PAGE: u64 = 1_000;
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    run: RunArg,
-
-    /// Rows of every run.
-    #[arg(long, conflicts_with = "run")]
-    all: bool,
-
-    /// Rows of this unit alone.
-    #[arg(long, value_name = "UNIT")]
-    unit: Option<String>,
+    which: Which,
 
     /// How rows are written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Ndjson)]
@@ -54,16 +47,7 @@ pub(crate) struct Args {
 /// Exports them.
 pub(super) async fn run(global: &Global, args: Args) -> Result {
     let database = global.journal().await?;
-    select::check_unit(&database, args.unit.as_deref()).await?;
-    let filter = Filter {
-        run: match args.all {
-            true => None,
-            false => select::run(&database, args.run.named()).await?,
-        },
-        unit: args.unit.clone(),
-        kind: Some("RowQuarantined".into()),
-        ..Filter::default()
-    };
+    let filter = args.which.filter(&database).await?;
     let path = args
         .output
         .as_deref()

@@ -1,11 +1,12 @@
 //! `cli quarantine list`.
 
-use worker::journal::{self, Filter};
+use worker::journal;
 
-use crate::args::{Global, RunArg};
+use super::which::Which;
+use crate::args::Global;
 use crate::render::quarantine::List;
 use crate::stop::Result;
-use crate::{output, render, select};
+use crate::{output, render};
 
 /// List bad rows that were set aside, newest last: unit, source key, reason, time, run. Never their values.
 ///
@@ -21,15 +22,7 @@ use crate::{output, render, select};
 #[command(after_help = worker::error::EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    run: RunArg,
-
-    /// Rows of every run.
-    #[arg(long, conflicts_with = "run")]
-    all: bool,
-
-    /// Rows of this unit alone.
-    #[arg(long, value_name = "UNIT")]
-    unit: Option<String>,
+    which: Which,
 
     /// The newest so many.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -39,16 +32,7 @@ pub(crate) struct Args {
 /// Lists them.
 pub(super) async fn run(global: &Global, args: Args) -> Result {
     let database = global.journal().await?;
-    select::check_unit(&database, args.unit.as_deref()).await?;
-    let filter = Filter {
-        run: match args.all {
-            true => None,
-            false => select::run(&database, args.run.named()).await?,
-        },
-        unit: args.unit,
-        kind: Some("RowQuarantined".into()),
-        ..Filter::default()
-    };
+    let filter = args.which.filter(&database).await?;
     let total = journal::count(database.connection(), &filter).await?;
     let entries = journal::select(database.connection(), &filter, args.limit, true).await?;
     let list = List::of(filter.run, total, &entries);

@@ -5,6 +5,7 @@ mod list;
 mod replay;
 mod show;
 mod values;
+mod which;
 
 use clap::Subcommand;
 
